@@ -1,0 +1,292 @@
+//! The seam to the vendors: core's words in, HTTP messages out, and back.
+//!
+//! An adapter never opens a socket. Each operation is a small *conversation*, a pure machine that the
+//! engine drives: it asks for a message to be sent, is handed the answer, and in the end says what came
+//! of it. The engine owns sockets, deadlines, size limits, address checks, repeats and tracing.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::asset::MissingOutput;
+use crate::failure::{Billed, Failure};
+use crate::money::Nanos;
+use crate::request::{ProviderName, Request, Shape};
+
+/// One vendor's translation, made for one configured account.
+pub trait Provider: Send + Sync + 'static {
+    /// The name it is configured under.
+    fn name(&self) -> &ProviderName;
+
+    /// How the vendor behaves. What a model can do stands in the catalogue alone.
+    fn protocol(&self) -> Protocol;
+
+    /// Turns the credential into what requests carry. By default the key is the token and never expires.
+    fn authorise(&self, credential: &Credential) -> Talk<Token> {
+        done(Token {
+            secret: credential.secret.clone(),
+            expires_in: None,
+        })
+    }
+
+    /// Buys the job.
+    fn submit(&self, order: &Order, token: &Token) -> Talk<Submitted>;
+
+    /// Looks for a submit whose answer was lost, only ever by an id that we minted.
+    fn recover(&self, order: &Order, token: &Token) -> Talk<Recovered>;
+
+    fn poll(&self, order: &Order, native: &NativeId, token: &Token) -> Talk<Observation>;
+
+    fn cancel(&self, order: &Order, native: &NativeId, token: &Token) -> Talk<CancelOutcome>;
+}
+
+/// How a vendor behaves, whatever the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Protocol {
+    pub submit_repeat: SubmitRepeat,
+    pub can_cancel: bool,
+}
+
+/// What may be done when the answer to a submit is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SubmitRepeat {
+    /// The vendor honours our idempotency key: send the same message again.
+    SameKey,
+    /// The job can be found by an id we minted: look it up.
+    Lookup,
+    /// Neither: nobody can tell, and a second submit may pay twice.
+    Never,
+}
+
+/// Text that must never be printed, logged or stored in the clear.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Whoever asks answers for where it goes.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// What proves to the vendor who pays.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    pub secret: Secret,
+}
+
+/// What a request carries as proof; cached by the engine until it expires.
+#[derive(Debug, Clone)]
+pub struct Token {
+    pub secret: Secret,
+    pub expires_in: Option<Duration>,
+}
+
+/// Everything an adapter may know about a job.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The vendor's own name of the model.
+    pub native_model: String,
+    pub request: std::sync::Arc<Request>,
+    pub shape: Shape,
+    /// Minted by us, one per attempt: the idempotency key, or the id a look-up finds.
+    pub attempt_key: String,
+}
+
+/// The vendor's own id of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NativeId(pub String);
+
+/// The body of a message: parts in a row. Inputs are named, not carried, so that an adapter never holds
+/// a client's file; the engine puts the bytes in when it sends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Body(pub Vec<Part>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    Bytes(Bytes),
+    /// The stored input number `index` of the order's request.
+    Input {
+        index: usize,
+        encoding: Encoding,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Raw,
+    /// Standard alphabet, padded.
+    Base64,
+}
+
+impl Body {
+    pub fn empty() -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Into<Bytes>> From<T> for Body {
+    fn from(bytes: T) -> Self {
+        Self(vec![Part::Bytes(bytes.into())])
+    }
+}
+
+/// Whether a message may be sent again when its answer is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    Safe,
+    MayBuyTwice,
+}
+
+/// One turn of a conversation.
+#[derive(Debug)]
+pub enum Step<T> {
+    Send {
+        message: http::Request<Body>,
+        repeat: Repeat,
+    },
+    Done(T),
+    Failed(Failure),
+}
+
+/// A pure machine that needs some messages sent to come to a result. The first call brings no answer;
+/// each later one brings the answer to the message sent last.
+pub trait Conversation<T>: Send {
+    fn next(&mut self, answer: Option<http::Response<Bytes>>) -> Step<T>;
+}
+
+pub type Talk<T> = Box<dyn Conversation<T>>;
+
+/// A conversation without messages.
+pub fn done<T: Send + 'static>(value: T) -> Talk<T> {
+    struct Ready<T>(Option<T>);
+    impl<T: Send> Conversation<T> for Ready<T> {
+        fn next(&mut self, _answer: Option<http::Response<Bytes>>) -> Step<T> {
+            Step::Done(
+                self.0
+                    .take()
+                    .expect("a conversation that is done is not asked again"),
+            )
+        }
+    }
+    Box::new(Ready(Some(value)))
+}
+
+/// A conversation of one message and one answer.
+pub fn ask<T, F>(message: http::Request<Body>, repeat: Repeat, read: F) -> Talk<T>
+where
+    T: 'static,
+    F: FnOnce(http::Response<Bytes>) -> Result<T, Failure> + Send + 'static,
+{
+    struct Ask<F> {
+        message: Option<http::Request<Body>>,
+        repeat: Repeat,
+        read: Option<F>,
+    }
+    impl<T, F: FnOnce(http::Response<Bytes>) -> Result<T, Failure> + Send> Conversation<T> for Ask<F> {
+        fn next(&mut self, answer: Option<http::Response<Bytes>>) -> Step<T> {
+            match answer {
+                None => Step::Send {
+                    message: self.message.take().expect("a conversation is begun once"),
+                    repeat: self.repeat,
+                },
+                Some(answer) => {
+                    let read = self.read.take().expect("a conversation is answered once");
+                    read(answer).map_or_else(Step::Failed, Step::Done)
+                }
+            }
+        }
+    }
+    Box::new(Ask {
+        message: Some(message),
+        repeat,
+        read: Some(read),
+    })
+}
+
+/// The vendor took the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    pub native: NativeId,
+}
+
+/// What a look-up after a lost answer found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    Found(Submitted),
+    /// The vendor never saw it: it may be bought anew.
+    Absent,
+    Unknown,
+}
+
+/// What a poll saw.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observation {
+    /// Taken on. `progress` in per cent, where the vendor tells.
+    Running {
+        progress: Option<u8>,
+    },
+    Succeeded(Delivery),
+    Failed(Failure, Usage),
+    /// The vendor gave up by its own clock.
+    Expired(Usage),
+    /// Cancelled over there, by us or by somebody else.
+    Cancelled(Billed, Usage),
+    /// The vendor does not know the id.
+    Unknown,
+}
+
+/// A finished job, as the vendor hands it over.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub outputs: Vec<Source>,
+    #[serde(default)]
+    pub missing: Vec<MissingOutput>,
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+/// Where an output's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Source {
+    Url {
+        url: String,
+        /// Only ever to the vendor's own origin.
+        send_credential: bool,
+    },
+}
+
+/// What the vendor says it used; all unknown is ordinary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Milliseconds of output, per output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// What the vendor says the job cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Nanos>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelOutcome {
+    Cancelled(Billed, Usage),
+    /// It goes on, or has ended: the next poll tells what it came to.
+    TooLate,
+    Unsupported,
+}
