@@ -242,7 +242,7 @@ pub enum Observation {
     Succeeded(Delivery),
     Failed(Failure, Usage),
     /// The vendor gave up by its own clock.
-    Expired(Usage),
+    Expired(Billed, Usage),
     /// Cancelled over there, by us or by somebody else.
     Cancelled(Billed, Usage),
     /// The vendor does not know the id.

@@ -1,0 +1,742 @@
+//! The state machine: what each event makes of each state.
+//!
+//! It decides and computes; it does not read a clock, draw chance or touch the store. How money ends is in
+//! `settlement.rs`.
+
+use std::time::Duration;
+
+use super::settlement::Ending;
+use super::{
+    Actor, AmbiguousSubmit, Attempt, AttemptOutcome, AttemptSummary, Candidate, Event, Expectation,
+    Fate, Job, Life, Notice, Rejected, State, Status, TimelineEntry, Transition,
+};
+use crate::asset::{Asset, MissingOutput};
+use crate::failure::{Billed, Failure, FailureCode};
+use crate::job::life::{Links, UnknownPolls};
+use crate::ledger::Posting;
+use crate::provider::{Delivery, NativeId, SubmitRepeat, Usage};
+use crate::time::UnixTime;
+
+/// A provider may take a job on this often before we give up.
+const MOST_ACCEPTANCES: u32 = 3;
+/// A job's `error.attempts` keeps this many, the latest.
+const MOST_SUMMARIES: usize = 10;
+/// How long the fate of a job that was given up may stay unknown.
+const FATE_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+/// How long finished outputs may take to reach us.
+const FETCH_DEADLINE: Duration = Duration::from_secs(3600);
+/// A provider that does not know an id is believed after this many polls over this time.
+const UNKNOWN_POLLS: u32 = 3;
+const UNKNOWN_FOR: Duration = Duration::from_secs(60);
+/// The wait after a round in which every candidate refused: doubling up to the longest.
+const FIRST_ROUND_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_ROUND_WAIT: Duration = Duration::from_secs(300);
+
+/// What `event` makes of `job` at `now`. Rejection is an ordinary answer: the event came too late, or is
+/// not for this state.
+pub fn apply(job: &Job, event: Event, now: UnixTime) -> Result<Transition, Rejected> {
+    let change = Change::new(job, &event, now);
+    match event {
+        Event::Cancel { .. } => change.cancel(),
+        Event::Expire => change.expire(),
+        Event::Claimed => change.claimed(),
+        Event::Submitted {
+            attempt,
+            native,
+            expectation,
+        } => change.submitted(attempt, native, expectation),
+        Event::Refused {
+            attempt,
+            failure,
+            jitter,
+        } => change.refused(attempt, failure, jitter),
+        Event::AnswerLost { attempt, failure } => change.answer_lost(attempt, failure),
+        Event::StillLost { attempt, wait } => change.still_lost(attempt, wait),
+        Event::Absent { attempt } => change.absent(attempt),
+        Event::Untraceable { attempt } => change.untraceable(attempt),
+        Event::Observed {
+            progress,
+            expectation,
+        } => change.observed(progress, expectation),
+        Event::Unheard { wait } => change.unheard(wait),
+        Event::NotKnown { wait } => change.not_known(wait),
+        Event::Succeeded { delivery } => change.succeeded(delivery),
+        Event::FailedUpstream { failure, usage } => change.failed_upstream(failure, usage),
+        Event::ExpiredUpstream { billed, usage } => change.expired_upstream(billed, usage),
+        Event::Stored { assets, missing } => change.stored(assets, missing),
+        Event::LinkExpired => change.link_expired(),
+        Event::FetchDelayed { wait } => change.fetch_delayed(wait),
+        Event::FetchFailed { failure } => change.fetch_failed(failure),
+        Event::FateKnown { billed, usage } => change.fate_known(billed, usage),
+        Event::FatePending { wait } => change.fate_pending(wait),
+    }
+}
+
+type Outcome = Result<Transition, Rejected>;
+
+/// A transition in the making.
+pub(super) struct Change<'a> {
+    pub(super) job: &'a Job,
+    pub(super) life: Life,
+    pub(super) postings: Vec<Posting>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) now: UnixTime,
+    event: &'static str,
+    actor: Actor,
+    detail: Option<String>,
+}
+
+impl<'a> Change<'a> {
+    fn new(job: &'a Job, event: &Event, now: UnixTime) -> Self {
+        Self {
+            job,
+            life: job.life.clone(),
+            postings: Vec::new(),
+            notices: Vec::new(),
+            now,
+            event: event.name(),
+            actor: event.actor(),
+            detail: None,
+        }
+    }
+
+    fn cancel(mut self) -> Outcome {
+        match self.life.state {
+            State::Accepted => {
+                self.end(State::Cancelled);
+                self.settle(Ending::GivenUp {
+                    billed: Billed::No,
+                    usage: Usage::default(),
+                });
+                self.done()
+            }
+            State::Submitting { .. } | State::Running { .. } => self.abandon(State::Cancelled),
+            State::Fetching { ref delivery, .. } => {
+                let usage = delivery.usage;
+                self.close_attempt(AttemptOutcome::Abandoned, None);
+                self.end(State::Cancelled);
+                self.settle(Ending::GivenUp {
+                    billed: Billed::Yes,
+                    usage,
+                });
+                self.done()
+            }
+            State::Completed { .. }
+            | State::Failed { .. }
+            | State::Cancelled
+            | State::Expired { .. } => self.reject(),
+        }
+    }
+
+    fn expire(mut self) -> Outcome {
+        let failure = Failure::permanent(
+            FailureCode::Expired,
+            format!(
+                "no provider had a result within {} s",
+                self.job.admission.request.expires_after.as_secs()
+            ),
+        );
+        match self.life.state {
+            State::Accepted => {
+                self.end(State::Expired { failure });
+                self.settle(Ending::GivenUp {
+                    billed: Billed::No,
+                    usage: Usage::default(),
+                });
+                self.done()
+            }
+            State::Submitting { .. } | State::Running { .. } => {
+                self.abandon(State::Expired { failure })
+            }
+            State::Fetching { .. }
+            | State::Completed { .. }
+            | State::Failed { .. }
+            | State::Cancelled
+            | State::Expired { .. } => self.reject(),
+        }
+    }
+
+    fn claimed(mut self) -> Outcome {
+        let State::Accepted = self.life.state else {
+            return self.reject();
+        };
+        let number = self.life.submissions + 1;
+        let candidate = self.life.route.at;
+        self.life.submissions = number;
+        self.life.attempt = Some(Attempt {
+            number,
+            candidate,
+            provider: self.job.admission.route[candidate].provider.clone(),
+            key: format!("{}-{number}", self.job.admission.id),
+            native: None,
+            submitted_at: self.now,
+            accepted_at: None,
+            ended_at: None,
+            outcome: AttemptOutcome::Open,
+            failure: None,
+            provider_cost: None,
+            billed: Billed::Unknown,
+        });
+        self.life.state = State::Submitting { lost: false };
+        self.due_in(Duration::ZERO);
+        self.done()
+    }
+
+    fn submitted(mut self, attempt: u32, native: NativeId, expectation: Expectation) -> Outcome {
+        let now = self.now;
+        let terminal = self.life.status().is_terminal();
+        let Some(ours) = self
+            .life
+            .attempt
+            .as_mut()
+            .filter(|ours| ours.number == attempt && ours.native.is_none())
+        else {
+            return self.reject();
+        };
+        ours.native = Some(native.clone());
+        ours.accepted_at = Some(now);
+        let candidate = ours.candidate;
+        if terminal {
+            // Too late to be of use, but not too late to cost money: its fate must be learnt.
+            self.life.fate.get_or_insert(Fate {
+                deadline: now.plus(FATE_DEADLINE),
+                cancel_asked: false,
+            });
+            self.due_in(Duration::ZERO);
+            return self.done();
+        }
+        let State::Submitting { .. } = self.life.state else {
+            return self.reject();
+        };
+        self.life.state = State::Running {
+            native,
+            unknown: None,
+        };
+        self.life.acceptances += 1;
+        self.life.last_accepted_candidate = Some(candidate);
+        self.life.route.rounds = 0;
+        self.life.started_at.get_or_insert(now);
+        self.life.observe(None, expectation, now);
+        self.notices.push(Notice::StatusChanged);
+        self.due_in(expectation.next_poll);
+        self.done()
+    }
+
+    fn refused(mut self, attempt: u32, failure: Failure, jitter: Duration) -> Outcome {
+        if !self.is_awaiting(attempt) {
+            return self.reject();
+        }
+        self.close_attempt(AttemptOutcome::Refused, Some(&failure));
+        if self.life.fate.is_some() {
+            // Given up meanwhile: a refusal is the best of fates.
+            self.settle(Ending::GivenUp {
+                billed: failure.billed,
+                usage: Usage::default(),
+            });
+            return self.done();
+        }
+        if !failure.retryable {
+            return self.fail(failure, Usage::default());
+        }
+        self.life.state = State::Accepted;
+        let route = &mut self.life.route;
+        if let Some(wait) = failure.retry_after {
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            route.shortest_wait_ms = Some(
+                route
+                    .shortest_wait_ms
+                    .map_or(wait, |before| before.min(wait)),
+            );
+        }
+        let open = |at: &usize| !route.spent.contains(at);
+        let all = 0..self.job.admission.route.len();
+        if let Some(next) = (route.at + 1..all.end).find(open) {
+            route.at = next;
+            self.due_in(Duration::ZERO);
+            return self.done();
+        }
+        let first = all.into_iter().find(open).unwrap_or(route.at);
+        let backoff = FIRST_ROUND_WAIT
+            .saturating_mul(1 << route.rounds.min(10))
+            .min(LONGEST_ROUND_WAIT);
+        let wait = route
+            .shortest_wait_ms
+            .take()
+            .map_or(backoff, Duration::from_millis);
+        route.at = first;
+        route.rounds += 1;
+        self.due_in(wait.saturating_add(jitter));
+        self.done()
+    }
+
+    fn answer_lost(mut self, attempt: u32, failure: Failure) -> Outcome {
+        if !self.is_awaiting(attempt) || matches!(self.life.state, State::Submitting { lost: true })
+        {
+            return self.reject();
+        }
+        let ours = self.attempt_mut();
+        ours.failure = Some(failure);
+        if self.attempt_candidate().submit_repeat == SubmitRepeat::Never {
+            return self.ambiguous();
+        }
+        if self.life.fate.is_none() {
+            self.life.state = State::Submitting { lost: true };
+        }
+        self.due_in(Duration::ZERO);
+        self.done()
+    }
+
+    fn still_lost(mut self, attempt: u32, wait: Duration) -> Outcome {
+        if !self.is_awaiting(attempt)
+            || matches!(self.life.state, State::Submitting { lost: false })
+        {
+            return self.reject();
+        }
+        self.due_in(wait);
+        self.quietly()
+    }
+
+    fn absent(mut self, attempt: u32) -> Outcome {
+        if !self.is_awaiting(attempt) {
+            return self.reject();
+        }
+        self.close_attempt(AttemptOutcome::Absent, None);
+        if self.life.fate.is_some() {
+            self.settle(Ending::GivenUp {
+                billed: Billed::No,
+                usage: Usage::default(),
+            });
+            return self.done();
+        }
+        self.life.state = State::Accepted;
+        self.due_in(Duration::ZERO);
+        self.done()
+    }
+
+    fn untraceable(self, attempt: u32) -> Outcome {
+        if !self.is_awaiting(attempt) {
+            return self.reject();
+        }
+        self.ambiguous()
+    }
+
+    fn observed(mut self, progress: Option<u8>, expectation: Expectation) -> Outcome {
+        let State::Running { unknown, .. } = &mut self.life.state else {
+            return self.reject();
+        };
+        *unknown = None;
+        let before = self.life.progress;
+        self.life.observe(progress, expectation, self.now);
+        if before.unwrap_or(0) / 10 < self.life.progress.unwrap_or(0) / 10 {
+            self.notices.push(Notice::Progress);
+        }
+        self.due_in(expectation.next_poll);
+        self.quietly()
+    }
+
+    fn unheard(mut self, wait: Duration) -> Outcome {
+        match self.life.state {
+            State::Running { .. } => self.due_in(wait),
+            State::Fetching {
+                links: Links::Stale,
+                deadline,
+                ..
+            } => self.due_by(wait, deadline),
+            _ => return self.reject(),
+        }
+        self.quietly()
+    }
+
+    fn not_known(mut self, wait: Duration) -> Outcome {
+        let now = self.now;
+        let State::Running { unknown, .. } = &mut self.life.state else {
+            return self.reject();
+        };
+        let seen = UnknownPolls {
+            count: unknown.map_or(1, |before| before.count.saturating_add(1)),
+            since: unknown.map_or(now, |before| before.since),
+        };
+        *unknown = Some(seen);
+        if seen.count >= UNKNOWN_POLLS && now.since(seen.since) >= UNKNOWN_FOR {
+            let failure = Failure::permanent(
+                FailureCode::Expired,
+                "the provider no longer knows this job",
+            );
+            return self.abandon(State::Expired { failure });
+        }
+        self.due_in(wait);
+        self.quietly()
+    }
+
+    fn succeeded(mut self, delivery: Delivery) -> Outcome {
+        let (native, links, deadline) = match &self.life.state {
+            State::Running { native, .. } => {
+                (native.clone(), Links::First, self.now.plus(FETCH_DEADLINE))
+            }
+            State::Fetching {
+                native,
+                links: Links::Stale,
+                deadline,
+                ..
+            } => (native.clone(), Links::Renewed, *deadline),
+            _ => return self.reject(),
+        };
+        self.life.state = State::Fetching {
+            native,
+            delivery,
+            links,
+            deadline,
+        };
+        self.life.observed_at = Some(self.now);
+        self.due_in(Duration::ZERO);
+        self.done()
+    }
+
+    fn failed_upstream(mut self, failure: Failure, usage: Usage) -> Outcome {
+        let State::Running { .. } = self.life.state else {
+            return self.reject();
+        };
+        self.life.observed_at = Some(self.now);
+        self.close_attempt(AttemptOutcome::Failed, Some(&failure));
+        let spent = self.attempt_mut().candidate;
+        self.life.route.spent.push(spent);
+        let next =
+            (0..self.job.admission.route.len()).find(|at| !self.life.route.spent.contains(at));
+        let in_time = self.now < self.job.admission.expires_at();
+        match next {
+            Some(next)
+                if failure.retryable
+                    && failure.billed == Billed::No
+                    && self.life.acceptances < MOST_ACCEPTANCES
+                    && in_time =>
+            {
+                self.life.route.at = next;
+                self.life.state = State::Accepted;
+                self.notices.push(Notice::StatusChanged);
+                self.due_in(Duration::ZERO);
+                self.done()
+            }
+            _ => self.fail(failure, usage),
+        }
+    }
+
+    fn expired_upstream(mut self, billed: Billed, usage: Usage) -> Outcome {
+        let State::Running { .. } = self.life.state else {
+            return self.reject();
+        };
+        let failure = Failure::permanent(FailureCode::Expired, "the provider gave the job up");
+        self.life.observed_at = Some(self.now);
+        self.close_attempt(AttemptOutcome::Failed, Some(&failure));
+        self.end(State::Expired { failure });
+        self.settle(Ending::GivenUp { billed, usage });
+        self.done()
+    }
+
+    /// The only way into `Completed`: every delivered output is stored and measured, and its cost is known.
+    fn stored(mut self, assets: Vec<Asset>, missing: Vec<MissingOutput>) -> Outcome {
+        let State::Fetching { delivery, .. } = &self.life.state else {
+            return self.reject();
+        };
+        let usage = delivery.usage;
+        if assets.is_empty() {
+            let why = missing
+                .first()
+                .map_or("the provider delivered nothing", |output| {
+                    output.message.as_str()
+                });
+            let failure = Failure::permanent(
+                FailureCode::OutputInvalid,
+                format!("no output is a whole playable video: {why}"),
+            );
+            return self.undelivered(
+                Failure {
+                    retryable: true,
+                    ..failure
+                },
+                usage,
+            );
+        }
+        let measured = crate::pricing::Measured {
+            output_ms: assets.iter().map(|asset| asset.duration_ms).collect(),
+        };
+        self.close_attempt(AttemptOutcome::Succeeded, None);
+        self.end(State::Completed { assets, missing });
+        self.life.progress = Some(100);
+        self.life.progress_source = super::ProgressSource::Provider;
+        self.settle(Ending::Delivered { measured, usage });
+        self.done()
+    }
+
+    fn link_expired(mut self) -> Outcome {
+        let State::Fetching {
+            links, delivery, ..
+        } = &mut self.life.state
+        else {
+            return self.reject();
+        };
+        if *links == Links::First {
+            *links = Links::Stale;
+            self.due_in(Duration::ZERO);
+            return self.done();
+        }
+        let usage = delivery.usage;
+        let failure = Failure::permanent(
+            FailureCode::OutputUnavailable,
+            "the provider's links died twice before the output could be fetched",
+        );
+        self.undelivered(
+            Failure {
+                retryable: true,
+                ..failure
+            },
+            usage,
+        )
+    }
+
+    fn fetch_delayed(mut self, wait: Duration) -> Outcome {
+        let State::Fetching {
+            deadline,
+            ref delivery,
+            ..
+        } = self.life.state
+        else {
+            return self.reject();
+        };
+        if self.now >= deadline {
+            let usage = delivery.usage;
+            let failure = Failure::permanent(
+                FailureCode::OutputUnavailable,
+                "the output could not be fetched and stored within an hour",
+            );
+            return self.undelivered(
+                Failure {
+                    retryable: true,
+                    ..failure
+                },
+                usage,
+            );
+        }
+        self.due_by(wait, deadline);
+        self.quietly()
+    }
+
+    fn fetch_failed(self, failure: Failure) -> Outcome {
+        let State::Fetching { delivery, .. } = &self.life.state else {
+            return self.reject();
+        };
+        let usage = delivery.usage;
+        self.undelivered(failure, usage)
+    }
+
+    fn fate_known(mut self, billed: Billed, usage: Usage) -> Outcome {
+        if self.life.fate.is_none() {
+            return self.reject();
+        }
+        self.close_attempt(AttemptOutcome::Abandoned, None);
+        self.settle(Ending::GivenUp { billed, usage });
+        self.done()
+    }
+
+    fn fate_pending(mut self, wait: Duration) -> Outcome {
+        let Some(fate) = &mut self.life.fate else {
+            return self.reject();
+        };
+        fate.cancel_asked = true;
+        let deadline = fate.deadline;
+        if self.now >= deadline {
+            self.close_attempt(AttemptOutcome::Abandoned, None);
+            self.settle(Ending::GivenUp {
+                billed: Billed::Unknown,
+                usage: Usage::default(),
+            });
+            return self.done();
+        }
+        self.due_by(wait, deadline);
+        self.quietly()
+    }
+
+    /// Ends the job at once and keeps its hold: the attempt under way may still cost money.
+    fn abandon(mut self, state: State) -> Outcome {
+        self.end(state);
+        self.life.fate = Some(Fate {
+            deadline: self.now.plus(FATE_DEADLINE),
+            cancel_asked: false,
+        });
+        self.life.due_at = Some(self.now);
+        self.done()
+    }
+
+    /// Nobody can tell whether the submit arrived.
+    fn ambiguous(mut self) -> Outcome {
+        self.life.provider_may_have_charged = true;
+        let provider = self.attempt_mut().provider.clone();
+        let failure = Failure {
+            ambiguous: true,
+            ..Failure::permanent(
+                FailureCode::SubmissionAmbiguous,
+                format!(
+                    "the answer of {provider} to the submit was lost, and it may or may not have taken the job on"
+                ),
+            )
+        };
+        let failure = failure.billed(Billed::Unknown);
+        self.close_attempt(AttemptOutcome::Ambiguous, Some(&failure));
+        if self.life.fate.is_some() {
+            self.settle(Ending::GivenUp {
+                billed: Billed::Unknown,
+                usage: Usage::default(),
+            });
+            return self.done();
+        }
+        let again = self.job.admission.terms.ambiguous_submit == AmbiguousSubmit::Retry
+            && self.life.submissions < MOST_ACCEPTANCES;
+        if again {
+            self.life.state = State::Accepted;
+            self.due_in(Duration::ZERO);
+            return self.done();
+        }
+        self.fail(failure, Usage::default())
+    }
+
+    /// The provider's failure, or one that stands for it, ends the job: released, or captured where the
+    /// provider bills.
+    fn fail(mut self, failure: Failure, usage: Usage) -> Outcome {
+        let billed = failure.billed;
+        self.end(State::Failed { failure });
+        self.settle(Ending::GivenUp { billed, usage });
+        self.done()
+    }
+
+    /// The provider did its work, but nothing of it reached the user: the operator bears what it cost.
+    fn undelivered(mut self, failure: Failure, usage: Usage) -> Outcome {
+        self.close_attempt(AttemptOutcome::Failed, Some(&failure));
+        self.end(State::Failed { failure });
+        self.settle(Ending::Undelivered { usage });
+        self.done()
+    }
+
+    fn end(&mut self, state: State) {
+        self.notices.push(match state.status() {
+            Status::Completed => Notice::Completed,
+            Status::Failed => Notice::Failed,
+            Status::Cancelled => Notice::Cancelled,
+            Status::Expired => Notice::Expired,
+            Status::Queued | Status::Processing => unreachable!("only a terminal state ends a job"),
+        });
+        self.life.state = state;
+        self.life.ended_at = Some(self.now);
+        self.life.poll_after_seconds = 0;
+        self.life.estimated_completion_at = None;
+        self.life.due_at = None;
+    }
+
+    /// Whether the answer to the submit of `attempt` is still awaited, by a job under way or given up.
+    fn is_awaiting(&self, attempt: u32) -> bool {
+        let ours = self
+            .life
+            .attempt
+            .as_ref()
+            .is_some_and(|ours| ours.number == attempt && ours.native.is_none());
+        ours && (matches!(self.life.state, State::Submitting { .. }) || self.life.fate.is_some())
+    }
+
+    fn close_attempt(&mut self, outcome: AttemptOutcome, failure: Option<&Failure>) {
+        let now = self.now;
+        let Some(ours) = &mut self.life.attempt else {
+            return;
+        };
+        ours.ended_at.get_or_insert(now);
+        ours.outcome = outcome;
+        if let Some(failure) = failure {
+            ours.failure = Some(failure.clone());
+            ours.billed = failure.billed;
+            let summary = AttemptSummary {
+                number: ours.number,
+                provider: ours.provider.clone(),
+                code: failure.code,
+                message: failure.message.clone(),
+                at: now,
+            };
+            self.detail = Some(format!("{}: {}", failure.code.as_str(), failure.message));
+            if self.life.failed_attempts.len() == MOST_SUMMARIES {
+                self.life.failed_attempts.remove(0);
+            }
+            self.life.failed_attempts.push(summary);
+        }
+    }
+
+    pub(super) fn attempt_mut(&mut self) -> &mut Attempt {
+        self.life
+            .attempt
+            .as_mut()
+            .expect("a job that was submitted has an attempt")
+    }
+
+    pub(super) fn attempt_candidate(&self) -> &'a Candidate {
+        let at = self
+            .life
+            .attempt
+            .as_ref()
+            .map_or(self.life.route.at, |attempt| attempt.candidate);
+        &self.job.admission.route[at]
+    }
+
+    /// Due after `wait`, but never later than the job expires.
+    fn due_in(&mut self, wait: Duration) {
+        let due = self.now.plus(wait);
+        let last = if self.life.status().is_terminal() {
+            due
+        } else {
+            self.job.admission.expires_at()
+        };
+        self.life.due_at = Some(match self.life.state {
+            State::Fetching { .. } => due,
+            _ => due.min(last).max(self.now),
+        });
+    }
+
+    fn due_by(&mut self, wait: Duration, deadline: UnixTime) {
+        self.life.due_at = Some(self.now.plus(wait).min(deadline));
+    }
+
+    fn reject(&self) -> Outcome {
+        Err(Rejected {
+            event: self.event,
+            state: self.job.life.state.name(),
+        })
+    }
+
+    /// The transition, with a line in the timeline.
+    fn done(self) -> Outcome {
+        let timeline = TimelineEntry {
+            at: self.now,
+            cause: self.event.to_owned(),
+            actor: self.actor.to_string(),
+            from: Some(self.job.life.state.name().to_owned()),
+            to: self.life.state.name().to_owned(),
+            attempt: self.life.attempt.as_ref().map(|attempt| attempt.number),
+            detail: self.detail.clone(),
+        };
+        self.finish(Some(timeline))
+    }
+
+    /// The transition of something that only moves times and progress.
+    fn quietly(self) -> Outcome {
+        self.finish(None)
+    }
+
+    fn finish(self, timeline: Option<TimelineEntry>) -> Outcome {
+        let attempt = if self.life.attempt == self.job.life.attempt {
+            None
+        } else {
+            self.life.attempt.clone()
+        };
+        Ok(Transition {
+            life: self.life,
+            postings: self.postings,
+            notices: self.notices,
+            timeline,
+            attempt,
+        })
+    }
+}

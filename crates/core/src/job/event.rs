@@ -1,0 +1,171 @@
+//! What can happen to a job.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::Expectation;
+use crate::asset::{Asset, MissingOutput};
+use crate::failure::{Billed, Failure};
+use crate::id::KeyId;
+use crate::provider::{Delivery, NativeId, Usage};
+
+/// Who caused an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    Client(KeyId),
+    Engine,
+    Provider,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(key) => write!(f, "client:{key}"),
+            Self::Engine => f.write_str("engine"),
+            Self::Provider => f.write_str("provider"),
+        }
+    }
+}
+
+/// One thing that happened. Events that concern an attempt name it, because they may come late.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    Cancel {
+        by: KeyId,
+    },
+    /// `expires_after` has passed.
+    Expire,
+    /// A worker is about to submit.
+    Claimed,
+    Submitted {
+        attempt: u32,
+        native: NativeId,
+        expectation: Expectation,
+    },
+    Refused {
+        attempt: u32,
+        failure: Failure,
+        jitter: Duration,
+    },
+    /// The answer to the submit is lost, or its worker died.
+    AnswerLost {
+        attempt: u32,
+        failure: Failure,
+    },
+    /// Still nobody could be asked; try again after `wait`.
+    StillLost {
+        attempt: u32,
+        wait: Duration,
+    },
+    /// A look-up showed that the submit never arrived.
+    Absent {
+        attempt: u32,
+    },
+    /// A look-up could not tell.
+    Untraceable {
+        attempt: u32,
+    },
+    /// The provider was heard, and the work goes on.
+    Observed {
+        progress: Option<u8>,
+        expectation: Expectation,
+    },
+    /// The provider could not be asked; try again after `wait`.
+    Unheard {
+        wait: Duration,
+    },
+    /// The provider does not know the id; asked again after `wait`.
+    NotKnown {
+        wait: Duration,
+    },
+    Succeeded {
+        delivery: Delivery,
+    },
+    FailedUpstream {
+        failure: Failure,
+        usage: Usage,
+    },
+    ExpiredUpstream {
+        billed: Billed,
+        usage: Usage,
+    },
+    /// All outputs were tried; those that are playable are stored.
+    Stored {
+        assets: Vec<Asset>,
+        missing: Vec<MissingOutput>,
+    },
+    /// A link died before its bytes were fetched.
+    LinkExpired,
+    /// The bytes could not be fetched or stored now; try again after `wait`.
+    FetchDelayed {
+        wait: Duration,
+    },
+    /// The bytes cannot be had.
+    FetchFailed {
+        failure: Failure,
+    },
+    /// What the provider bills for a job that was given up.
+    FateKnown {
+        billed: Billed,
+        usage: Usage,
+    },
+    /// A cancel reached the provider, or is of no use; ask for the fate after `wait`.
+    FatePending {
+        wait: Duration,
+    },
+}
+
+impl Event {
+    /// The word the timeline shows.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel { .. } => "cancelled",
+            Self::Expire => "expired",
+            Self::Claimed => "submitting",
+            Self::Submitted { .. } => "submitted",
+            Self::Refused { .. } => "refused",
+            Self::AnswerLost { .. } => "answer_lost",
+            Self::StillLost { .. } => "still_lost",
+            Self::Absent { .. } => "absent",
+            Self::Untraceable { .. } => "untraceable",
+            Self::Observed { .. } => "observed",
+            Self::Unheard { .. } => "unheard",
+            Self::NotKnown { .. } => "not_known",
+            Self::Succeeded { .. } => "succeeded",
+            Self::FailedUpstream { .. } => "failed_upstream",
+            Self::ExpiredUpstream { .. } => "expired_upstream",
+            Self::Stored { .. } => "stored",
+            Self::LinkExpired => "link_expired",
+            Self::FetchDelayed { .. } => "fetch_delayed",
+            Self::FetchFailed { .. } => "fetch_failed",
+            Self::FateKnown { .. } => "fate_known",
+            Self::FatePending { .. } => "fate_pending",
+        }
+    }
+
+    pub const fn actor(&self) -> Actor {
+        match self {
+            Self::Cancel { by } => Actor::Client(*by),
+            Self::Submitted { .. }
+            | Self::Refused { .. }
+            | Self::Observed { .. }
+            | Self::NotKnown { .. }
+            | Self::Succeeded { .. }
+            | Self::FailedUpstream { .. }
+            | Self::ExpiredUpstream { .. }
+            | Self::FateKnown { .. } => Actor::Provider,
+            Self::Expire
+            | Self::Claimed
+            | Self::AnswerLost { .. }
+            | Self::StillLost { .. }
+            | Self::Absent { .. }
+            | Self::Untraceable { .. }
+            | Self::Unheard { .. }
+            | Self::Stored { .. }
+            | Self::LinkExpired
+            | Self::FetchDelayed { .. }
+            | Self::FetchFailed { .. }
+            | Self::FatePending { .. } => Actor::Engine,
+        }
+    }
+}
