@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::asset::MissingOutput;
 use crate::failure::{Billed, Failure};
 use crate::money::Nanos;
-use crate::request::{ProviderName, Request, Shape};
+use crate::request::{ProviderName, Refusal, Request, Shape};
 
 /// One vendor's translation, made for one configured account.
 pub trait Provider: Send + Sync + 'static {
@@ -21,6 +21,12 @@ pub trait Provider: Send + Sync + 'static {
 
     /// How the vendor behaves. What a model can do stands in the catalogue alone.
     fn protocol(&self) -> Protocol;
+
+    /// Refuses what only the vendor's own rules can tell, above all in `provider_params`, before money
+    /// moves.
+    fn check(&self, _request: &Request) -> Result<(), Refusal> {
+        Ok(())
+    }
 
     /// Turns the credential into what requests carry. By default the key is the token and never expires.
     fn authorise(&self, credential: &Credential) -> Talk<Token> {

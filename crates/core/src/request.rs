@@ -172,6 +172,48 @@ pub enum InputRole {
     Mask,
 }
 
+impl MediaKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Audio => "audio",
+        }
+    }
+}
+
+impl InputRole {
+    pub const ALL: [Self; 5] = [
+        Self::FirstFrame,
+        Self::LastFrame,
+        Self::Reference,
+        Self::Source,
+        Self::Mask,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FirstFrame => "first_frame",
+            Self::LastFrame => "last_frame",
+            Self::Reference => "reference",
+            Self::Source => "source",
+            Self::Mask => "mask",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text)
+    }
+}
+
+/// Why a request is not taken: the field, what was sent and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub field: String,
+    pub sent: String,
+    pub allowed: String,
+}
+
 /// How the client wants the outputs handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
