@@ -1,1 +1,122 @@
+//! What happens next: admission of requests, and the loop that brings every job to its end.
+//!
+//! The loop claims due work, does one effect (a conversation with a provider, a file fetched), hands the
+//! event to `core::job::apply` and commits the transition. Correctness rests on the fence the commit
+//! checks, never on clocks or on this process staying alive.
+//!
+//! Not here: HTTP (`api`), SQL (`store`), any vendor by name (`providers`, `testcard`).
 
+pub mod admission;
+pub mod clock;
+pub mod config;
+pub mod entropy;
+pub mod keys;
+pub mod seal;
+pub mod upstream;
+
+mod cadence;
+mod calls;
+mod commit;
+mod converse;
+mod driver;
+mod stage;
+mod watch;
+
+pub use admission::{AdmitError, Admitted, Ask, Caller, Provenance, Quotation};
+pub use calls::{CancelError, DeleteError, RetryError, Until};
+pub use config::{BillingConfig, EngineConfig};
+pub use upstream::{Account, Line};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use filmgate_assets::Assets;
+use filmgate_catalogue::Catalogue;
+use filmgate_core::request::ProviderName;
+use filmgate_core::time::UnixTime;
+use filmgate_store::{Store, WorkerId};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The engine: cheap to clone, one per process.
+#[derive(Clone)]
+pub struct Engine(Arc<Parts>);
+
+/// What an engine is made of. The binary chooses each.
+pub struct Wiring {
+    pub store: Arc<dyn Store>,
+    pub assets: Assets,
+    pub catalogue: Arc<Catalogue>,
+    /// By the name they are configured under.
+    pub accounts: BTreeMap<ProviderName, Account>,
+    pub clock: Arc<dyn clock::Clock>,
+    pub engine: EngineConfig,
+    pub billing: BillingConfig,
+}
+
+pub(crate) struct Parts {
+    store: Arc<dyn Store>,
+    assets: Assets,
+    catalogue: Arc<Catalogue>,
+    accounts: BTreeMap<ProviderName, Account>,
+    clock: Arc<dyn clock::Clock>,
+    config: EngineConfig,
+    billing: BillingConfig,
+    worker: WorkerId,
+    watch: watch::Watch,
+    cadence: cadence::Cadence,
+    in_flight: admission::InFlight,
+    /// Rung whenever a job may have become due.
+    due: Notify,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Engine {
+    pub fn new(wiring: Wiring) -> Self {
+        let started = wiring.clock.now();
+        let worker = WorkerId(format!("{}-{}", started.millis(), hex_of(&entropy::draw())));
+        Self(Arc::new(Parts {
+            store: wiring.store,
+            assets: wiring.assets,
+            catalogue: wiring.catalogue,
+            accounts: wiring.accounts,
+            clock: wiring.clock,
+            config: wiring.engine,
+            billing: wiring.billing,
+            worker,
+            watch: watch::Watch::default(),
+            cadence: cadence::Cadence::default(),
+            in_flight: admission::InFlight::default(),
+            due: Notify::new(),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }))
+    }
+
+    pub fn now(&self) -> UnixTime {
+        self.0.clock.now()
+    }
+
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    pub fn assets(&self) -> &Assets {
+        &self.0.assets
+    }
+
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+
+    /// Whether a provider of this name is configured here.
+    pub fn has_account(&self, provider: &ProviderName) -> bool {
+        self.0.accounts.contains_key(provider)
+    }
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

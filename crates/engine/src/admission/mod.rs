@@ -1,0 +1,328 @@
+//! Admission: from a request to a durable job, or a refusal that costs nothing and leaves nothing behind.
+//!
+//! Validation, routing, price and hold all happen before any provider is called. What is stored (inputs
+//! first, then the job with its hold and its idempotency key in one transaction) is stored before the
+//! client hears of it.
+//!
+//! Not here: reading a request from JSON (`api`), what a model can do (`catalogue`).
+
+mod in_flight;
+mod plan;
+
+pub(crate) use in_flight::InFlight;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use filmgate_assets::ObjectKey;
+use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::job::{self, Admission, HoldTerms, Job, Mode};
+use filmgate_core::money::Nanos;
+use filmgate_core::pricing::PriceLine;
+use filmgate_core::request::{ModelId, ProviderName, Refusal, Request};
+use filmgate_core::routing::Dropped;
+use filmgate_store::{Binding, Bound, Created, Found, Funds, NewJob, StoreError};
+use sha2::{Digest, Sha256};
+
+use crate::{Engine, entropy};
+
+/// How long an idempotency key stays bound.
+const BINDING_LIFE: Duration = Duration::from_secs(24 * 3600);
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    pub key: KeyId,
+    pub workspace: WorkspaceId,
+}
+
+/// What is asked for: the request, and the bytes of `request.inputs`, in their order.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    pub request: Request,
+    pub inputs: Vec<Bytes>,
+    pub retried_from: Option<VideoId>,
+}
+
+/// Where a request came from.
+#[derive(Debug, Clone)]
+pub struct Provenance {
+    pub request_id: String,
+    /// Scheme, host and port under which the client reached us.
+    pub origin: String,
+    /// The route's name, such as `videos.create`, and the client's key.
+    pub idempotency: Option<(&'static str, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Admitted {
+    New(Job),
+    /// The idempotency key made this job before.
+    Replayed(Job),
+}
+
+/// What a request would cost, and who would run it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quotation {
+    /// The user's charge by the head of the route; `None` for an unpriced model.
+    pub quote: Option<Nanos>,
+    pub hold: Option<Nanos>,
+    pub lines: Vec<PriceLine>,
+    pub route: Vec<ProviderName>,
+    pub dropped: Vec<Dropped>,
+}
+
+/// Why a request is not admitted. Nothing was stored and nothing is owed.
+#[derive(Debug, thiserror::Error)]
+pub enum AdmitError {
+    #[error("there is no model {sent}")]
+    UnknownModel {
+        sent: ModelId,
+        nearest: Option<ModelId>,
+    },
+    #[error("{model} has been retired")]
+    Retired {
+        model: ModelId,
+        nearest: Option<ModelId>,
+    },
+    #[error("{model} does not take this request")]
+    Refused {
+        model: ModelId,
+        refusals: Vec<Refusal>,
+    },
+    #[error("no provider of {model} can run this request")]
+    NoProvider {
+        model: ModelId,
+        dropped: Vec<Dropped>,
+    },
+    #[error("every provider would cost more than max_cost")]
+    MaxCostExceeded {
+        max_cost: Nanos,
+        lowest_hold: Option<Nanos>,
+    },
+    #[error("the available funds do not cover the hold of {hold} USD")]
+    InsufficientFunds { hold: Nanos },
+    #[error("the idempotency key was used with another body")]
+    IdempotencyConflict,
+    #[error("a request with the same idempotency key is still being admitted")]
+    IdempotencyInFlight,
+    #[error("the idempotency key made a video that was deleted since")]
+    ReplayDeleted,
+    #[error("an input could not be stored")]
+    Input(#[source] filmgate_assets::put::PutError),
+    #[error("the job store failed")]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// What `request` would cost. Spends nothing, binds nothing.
+    pub fn quote(&self, request: &Request) -> Result<Quotation, AdmitError> {
+        let plan = self.0.plan(request)?;
+        Ok(Quotation {
+            quote: plan.quoted.map(|quoted| quoted.user_charge),
+            hold: plan.hold,
+            lines: plan.lines,
+            route: plan
+                .route
+                .into_iter()
+                .map(|candidate| candidate.provider)
+                .collect(),
+            dropped: plan.dropped,
+        })
+    }
+
+    /// Admits a request. Runs to its end even when nobody waits for the answer any more.
+    pub async fn create(
+        &self,
+        caller: Caller,
+        ask: Ask,
+        from: Provenance,
+    ) -> Result<Admitted, AdmitError> {
+        let engine = self.clone();
+        let admitted = self
+            .0
+            .tasks
+            .spawn(async move { engine.admit(caller, ask, from).await });
+        admitted
+            .await
+            .unwrap_or(Err(AdmitError::Store(StoreError::Closed)))
+    }
+
+    async fn admit(
+        &self,
+        caller: Caller,
+        ask: Ask,
+        from: Provenance,
+    ) -> Result<Admitted, AdmitError> {
+        let digest = digest(&ask);
+        let Some((route, key)) = &from.idempotency else {
+            return self.admit_new(caller, ask, &from, None).await;
+        };
+        let binding = Binding {
+            workspace: caller.workspace,
+            route: (*route).to_owned(),
+            key: key.clone(),
+            digest,
+            expires_at: self.now().plus(BINDING_LIFE),
+        };
+        // Held until the twin's answer is known: the second of two twins finds what the first one made.
+        let _turn = self
+            .0
+            .in_flight
+            .enter(&binding)
+            .await
+            .ok_or(AdmitError::IdempotencyInFlight)?;
+        let bound = self
+            .0
+            .store
+            .find_binding(caller.workspace, route, key, self.now())
+            .await?;
+        match bound {
+            Some(bound) => self.replay(caller.workspace, bound, digest).await,
+            None => self.admit_new(caller, ask, &from, Some(binding)).await,
+        }
+    }
+
+    async fn admit_new(
+        &self,
+        caller: Caller,
+        mut ask: Ask,
+        from: &Provenance,
+        binding: Option<Binding>,
+    ) -> Result<Admitted, AdmitError> {
+        let plan = self.0.plan(&ask.request)?;
+        let now = self.now();
+        let id = VideoId::mint(now, entropy::draw());
+        ask.request.model = plan.model;
+        self.store_inputs(caller.workspace, id, &mut ask).await?;
+        let has_inputs = !ask.request.inputs.is_empty();
+        let admission = Admission {
+            id,
+            workspace: caller.workspace,
+            key: caller.key,
+            request_id: from.request_id.clone(),
+            generation_id: GenerationId::mint(now, entropy::draw()),
+            created_at: now,
+            origin: from.origin.clone(),
+            request: Arc::new(ask.request),
+            route: plan.route,
+            dropped: plan.dropped,
+            terms: plan.terms,
+            hold: plan.hold.map(|amount| HoldTerms {
+                id: HoldId::mint(now, entropy::draw()),
+                amount,
+            }),
+            quoted: plan.quoted,
+            retried_from: ask.retried_from,
+        };
+        let opening = job::admit(&admission);
+        let job = Job {
+            admission: Arc::new(admission),
+            life: opening.life.clone(),
+            version: 1,
+            fence: 0,
+        };
+        let funds = if plan.terms.mode == Mode::Prepaid {
+            Funds::Needed
+        } else {
+            Funds::NotNeeded
+        };
+        let digest = binding
+            .as_ref()
+            .map(|binding| binding.digest)
+            .unwrap_or_default();
+        let created = self
+            .0
+            .store
+            .create_job(NewJob {
+                job: job.clone(),
+                opening,
+                funds,
+                binding,
+            })
+            .await;
+        if has_inputs && !matches!(created, Ok(Created::New)) {
+            self.drop_inputs(&job).await;
+        }
+        match created? {
+            Created::New => {
+                tracing::info!(video.id = %id, model = %job.admission.request.model, "video {id} is admitted");
+                self.0.due.notify_one();
+                Ok(Admitted::New(job))
+            }
+            Created::AlreadyBound(bound) => self.replay(caller.workspace, bound, digest).await,
+            Created::InsufficientFunds => Err(AdmitError::InsufficientFunds {
+                hold: plan.hold.unwrap_or(Nanos::ZERO),
+            }),
+        }
+    }
+
+    async fn replay(
+        &self,
+        workspace: WorkspaceId,
+        bound: Bound,
+        digest: [u8; 32],
+    ) -> Result<Admitted, AdmitError> {
+        if bound.digest != digest {
+            return Err(AdmitError::IdempotencyConflict);
+        }
+        let id: VideoId = bound
+            .object
+            .parse()
+            .map_err(|_| StoreError::Corrupt(format!("a binding names {}", bound.object)))?;
+        match self.0.store.find_job(workspace, id).await? {
+            Found::Job(job) => Ok(Admitted::Replayed(*job)),
+            Found::Deleted => Err(AdmitError::ReplayDeleted),
+            Found::Absent => Err(AdmitError::Store(StoreError::Corrupt(format!(
+                "a binding names {id}, which is not there"
+            )))),
+        }
+    }
+
+    /// Inputs are on disk before the job is. If the job is then refused, or this process dies, the sweep finds
+    /// objects no row names.
+    async fn store_inputs(
+        &self,
+        workspace: WorkspaceId,
+        id: VideoId,
+        ask: &mut Ask,
+    ) -> Result<(), AdmitError> {
+        for (number, (input, bytes)) in (0u32..).zip(
+            ask.request
+                .inputs
+                .iter_mut()
+                .zip(std::mem::take(&mut ask.inputs)),
+        ) {
+            let key = ObjectKey::input(workspace, id, number);
+            self.0
+                .assets
+                .put_bytes(&key, bytes)
+                .await
+                .map_err(AdmitError::Input)?;
+            input.key = key.to_string();
+        }
+        Ok(())
+    }
+
+    async fn drop_inputs(&self, job: &Job) {
+        if let Err(error) = self
+            .0
+            .assets
+            .delete_video(job.admission.workspace, job.admission.id)
+            .await
+        {
+            tracing::warn!(%error, "the inputs of a refused request stay until the next sweep");
+        }
+    }
+}
+
+/// What makes two requests the same: everything parsed, inputs by their digests, none of what we add.
+fn digest(ask: &Ask) -> [u8; 32] {
+    let mut request = ask.request.clone();
+    for input in &mut request.inputs {
+        input.key = String::new();
+    }
+    let text = serde_json::to_vec(&(request, ask.retried_from)).expect("a request is plain data");
+    Sha256::digest(&text).into()
+}

@@ -1,0 +1,199 @@
+//! The plan of a job: which model, which providers in which order, at what price.
+
+use filmgate_catalogue::{Model, ModelStatus, Pair};
+use filmgate_core::job::{Candidate, Mode, Quoted, Terms};
+use filmgate_core::money::{Nanos, Rounding};
+use filmgate_core::pricing::{PriceLine, total};
+use filmgate_core::request::{ModelId, Refusal, Request};
+use filmgate_core::routing::{Dropped, Limits, Offer, Unpriced, route};
+
+use super::AdmitError;
+use crate::Parts;
+
+/// What a job is admitted with.
+pub(super) struct Plan {
+    /// The canonical id, whatever alias was sent.
+    pub(super) model: ModelId,
+    pub(super) route: Vec<Candidate>,
+    pub(super) dropped: Vec<Dropped>,
+    pub(super) terms: Terms,
+    pub(super) hold: Option<Nanos>,
+    pub(super) quoted: Option<Quoted>,
+    pub(super) lines: Vec<PriceLine>,
+}
+
+impl Parts {
+    pub(super) fn plan(&self, request: &Request) -> Result<Plan, AdmitError> {
+        let model = self.model(request)?;
+        let terms = self.billing.terms(&self.config);
+        let (offers, mut dropped) = self.offers(model, request, terms)?;
+        let priced: Vec<Option<Nanos>> = offers.iter().map(|offer| offer.hold).collect();
+        let unpriced = if terms.mode == Mode::Prepaid {
+            Unpriced::Refused
+        } else {
+            Unpriced::Allowed
+        };
+        let (kept, left) = route(
+            offers,
+            &request.provider,
+            Limits {
+                max_cost: request.max_cost,
+                unpriced,
+            },
+        );
+        dropped.extend(left);
+        let Some(head) = kept.first() else {
+            return Err(match request.max_cost {
+                Some(max_cost)
+                    if dropped
+                        .iter()
+                        .any(|drop| drop.reason == "dearer than max_cost") =>
+                {
+                    AdmitError::MaxCostExceeded {
+                        max_cost,
+                        lowest_hold: priced.into_iter().flatten().min(),
+                    }
+                }
+                _ => AdmitError::NoProvider {
+                    model: model.id.clone(),
+                    dropped,
+                },
+            });
+        };
+        let quoted = head.cost.and_then(|provider_cost| {
+            Some(Quoted {
+                provider_cost,
+                user_charge: provider_cost.marked_up(terms.markup, Rounding::HalfUp)?,
+            })
+        });
+        let lines = head.with.1.clone();
+        let hold = kept
+            .iter()
+            .filter_map(|offer| offer.hold)
+            .max()
+            .filter(|hold| !hold.is_zero());
+        let route = kept.into_iter().map(|offer| offer.with.0).collect();
+        Ok(Plan {
+            model: model.id.clone(),
+            route,
+            dropped,
+            terms,
+            hold,
+            quoted,
+            lines,
+        })
+    }
+
+    fn model(&self, request: &Request) -> Result<&Model, AdmitError> {
+        let nearest = || {
+            self.catalogue
+                .nearest(&request.model.0)
+                .map(|model| model.id.clone())
+        };
+        let model =
+            self.catalogue
+                .find(&request.model)
+                .ok_or_else(|| AdmitError::UnknownModel {
+                    sent: request.model.clone(),
+                    nearest: nearest(),
+                })?;
+        if model.status == ModelStatus::Retired {
+            return Err(AdmitError::Retired {
+                model: model.id.clone(),
+                nearest: nearest(),
+            });
+        }
+        Ok(model)
+    }
+
+    /// An offer of every configured provider that takes the request. Where none does, the first one's reasons
+    /// are the answer.
+    #[expect(
+        clippy::type_complexity,
+        reason = "an offer with what becomes of it, used once"
+    )]
+    fn offers(
+        &self,
+        model: &Model,
+        request: &Request,
+        terms: Terms,
+    ) -> Result<(Vec<Offer<(Candidate, Vec<PriceLine>)>>, Vec<Dropped>), AdmitError> {
+        let mut offers = Vec::new();
+        let mut dropped = Vec::new();
+        let mut first_refusals: Option<Vec<Refusal>> = None;
+        for pair in &model.pairs {
+            let Some(account) = self.accounts.get(&pair.provider) else {
+                dropped.push(Dropped {
+                    provider: pair.provider.clone(),
+                    reason: "not configured here".to_owned(),
+                });
+                continue;
+            };
+            let shape = pair.capabilities.resolve(request).and_then(|shape| {
+                account
+                    .provider
+                    .check(request)
+                    .map(|()| shape)
+                    .map_err(|refusal| vec![refusal])
+            });
+            match shape {
+                Ok(shape) => {
+                    let candidate = Candidate {
+                        provider: pair.provider.clone(),
+                        native_model: pair.native_model.clone(),
+                        shape,
+                        price: pair.price.clone(),
+                        quote: None,
+                        submit_repeat: account.provider.protocol().submit_repeat,
+                    };
+                    offers.push(offer(pair, candidate, request, terms));
+                }
+                Err(refusals) => {
+                    let reason = refusals
+                        .iter()
+                        .map(|refusal| format!("does not take {}", refusal.field))
+                        .collect::<Vec<_>>()
+                        .join(", ");
+                    dropped.push(Dropped {
+                        provider: pair.provider.clone(),
+                        reason,
+                    });
+                    first_refusals.get_or_insert(refusals);
+                }
+            }
+        }
+        match first_refusals {
+            Some(refusals) if offers.is_empty() => Err(AdmitError::Refused {
+                model: model.id.clone(),
+                refusals,
+            }),
+            _ => Ok((offers, dropped)),
+        }
+    }
+}
+
+fn offer(
+    pair: &Pair,
+    candidate: Candidate,
+    request: &Request,
+    terms: Terms,
+) -> Offer<(Candidate, Vec<PriceLine>)> {
+    let lines = pair
+        .price
+        .as_ref()
+        .and_then(|price| price.quote(&candidate.shape, request.sample_count));
+    let cost = lines.as_deref().and_then(total);
+    Offer {
+        provider: pair.provider.clone(),
+        cost,
+        hold: cost.and_then(|cost| cost.marked_up(terms.markup, Rounding::Up)),
+        healthy: true,
+        with: (
+            Candidate {
+                quote: cost,
+                ..candidate
+            },
+            lines.unwrap_or_default(),
+        ),
+    }
+}

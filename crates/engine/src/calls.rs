@@ -1,0 +1,185 @@
+//! What clients ask of jobs that exist: find, wait, list, cancel, delete, retry.
+//!
+//! Everything is answered from the store; no call here reaches a provider.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use filmgate_core::id::{KeyId, VideoId, WorkspaceId};
+use filmgate_core::job::{Event, Job, Status};
+use filmgate_store::{Found, ListJobs, Page, StoreError};
+
+use crate::admission::{AdmitError, Admitted, Ask, Caller, Provenance};
+use crate::{Engine, upstream};
+
+/// Until what a caller waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    Terminal,
+    /// Any version but this.
+    ChangedFrom(u64),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    #[error("there is no such video")]
+    NotFound,
+    #[error("the video was deleted")]
+    Deleted,
+    #[error("a video that is {} cannot be cancelled", .0.as_str())]
+    Terminal(Status),
+    #[error("the job store failed")]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeleteError {
+    #[error("there is no such video")]
+    NotFound,
+    #[error("the video was deleted")]
+    Deleted,
+    #[error("a video that is {} cannot be deleted; cancel it first", .0.as_str())]
+    NotTerminal(Status),
+    #[error("the job store failed")]
+    Store(#[from] StoreError),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RetryError {
+    #[error("there is no such video")]
+    NotFound,
+    #[error("the video was deleted")]
+    Deleted,
+    #[error("a video that is {} cannot be tried again; failed, expired and cancelled ones can", .0.as_str())]
+    NotEnded(Status),
+    #[error("an input of the video cannot be read any more")]
+    Input(#[source] filmgate_assets::read::ReadError),
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    #[error("the job store failed")]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    pub async fn find(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError> {
+        self.0.store.find_job(workspace, id).await
+    }
+
+    pub async fn list(&self, query: ListJobs) -> Result<Page, StoreError> {
+        self.0.store.list_jobs(query).await
+    }
+
+    /// The job once it is as waited for, or as it is after `patience`.
+    pub async fn wait(
+        &self,
+        workspace: WorkspaceId,
+        id: VideoId,
+        until: Until,
+        patience: Duration,
+    ) -> Result<Found, StoreError> {
+        let mut watcher = self.0.watch.subscribe(id);
+        let deadline = tokio::time::sleep(patience);
+        tokio::pin!(deadline);
+        loop {
+            let found = self.find(workspace, id).await?;
+            let over = match (&found, until) {
+                (Found::Job(job), Until::Terminal) => job.life.status().is_terminal(),
+                (Found::Job(job), Until::ChangedFrom(version)) => job.version != version,
+                (Found::Deleted | Found::Absent, _) => true,
+            };
+            if over {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = watcher.moved() => {}
+                () = &mut deadline => return Ok(found),
+                // A server that shuts down does not keep its clients waiting.
+                () = self.0.stop.cancelled() => return Ok(found),
+            }
+        }
+    }
+
+    /// Ends the job at once; what it costs may follow. A job that is cancelled already is answered as it is.
+    pub async fn cancel(
+        &self,
+        workspace: WorkspaceId,
+        id: VideoId,
+        by: KeyId,
+    ) -> Result<Job, CancelError> {
+        let job = match self.find(workspace, id).await? {
+            Found::Job(job) => *job,
+            Found::Deleted => return Err(CancelError::Deleted),
+            Found::Absent => return Err(CancelError::NotFound),
+        };
+        match self.0.change(job, Event::Cancel { by }).await? {
+            Ok(job) => Ok(job),
+            Err((job, _)) if job.life.status() == Status::Cancelled => Ok(job),
+            Err((job, _)) => Err(CancelError::Terminal(job.life.status())),
+        }
+    }
+
+    /// Removes what the job made and what it was made from. The row goes first: a crash in between leaves
+    /// objects no row names, which the sweep removes, and never a row without its objects.
+    pub async fn delete(&self, workspace: WorkspaceId, id: VideoId) -> Result<(), DeleteError> {
+        loop {
+            let job = match self.find(workspace, id).await? {
+                Found::Job(job) => *job,
+                Found::Deleted => return Err(DeleteError::Deleted),
+                Found::Absent => return Err(DeleteError::NotFound),
+            };
+            if !job.life.status().is_terminal() {
+                return Err(DeleteError::NotTerminal(job.life.status()));
+            }
+            if self.0.store.delete_job(id, job.version, self.now()).await? {
+                break;
+            }
+        }
+        self.0.watch.moved(id, 0);
+        if let Err(error) = self.0.assets.delete_video(workspace, id).await {
+            tracing::warn!(video.id = %id, %error, "the bytes of a deleted video stay until the next sweep");
+        }
+        Ok(())
+    }
+
+    /// A new job of the same request.
+    pub async fn retry(
+        &self,
+        caller: Caller,
+        id: VideoId,
+        from: Provenance,
+    ) -> Result<Admitted, RetryError> {
+        let job = match self.find(caller.workspace, id).await? {
+            Found::Job(job) => *job,
+            Found::Deleted => return Err(RetryError::Deleted),
+            Found::Absent => return Err(RetryError::NotFound),
+        };
+        let status = job.life.status();
+        if !matches!(status, Status::Failed | Status::Expired | Status::Cancelled) {
+            return Err(RetryError::NotEnded(status));
+        }
+        let inputs = self.input_bytes(&job).await?;
+        let ask = Ask {
+            request: job.admission.request.as_ref().clone(),
+            inputs,
+            retried_from: Some(id),
+        };
+        Ok(self.create(caller, ask, from).await?)
+    }
+
+    async fn input_bytes(&self, job: &Job) -> Result<Vec<Bytes>, RetryError> {
+        let mut inputs = Vec::new();
+        for input in &job.admission.request.inputs {
+            let key = input.key.parse().map_err(|_| {
+                StoreError::Corrupt(format!("an input is kept under {:?}", input.key))
+            })?;
+            inputs.push(
+                self.0
+                    .assets
+                    .read_all(&key, upstream::MOST_INPUT_BYTES)
+                    .await
+                    .map_err(RetryError::Input)?,
+            );
+        }
+        Ok(inputs)
+    }
+}

@@ -1,0 +1,137 @@
+//! Applying an event and committing what comes of it, again and again until one of three ends is reached.
+
+use filmgate_core::id::VideoId;
+use filmgate_core::job::{self, Event, Job, Rejected};
+use filmgate_store::{AfterCommit, Basis, Committed, StoreError};
+
+use crate::Parts;
+
+/// A job under a lease of ours.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) job: Job,
+    fence: u64,
+}
+
+/// What became of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stepped {
+    /// Committed; `Held::job` is the new state.
+    Taken,
+    /// The job does not take it (any more): the lease is given back.
+    Rejected,
+    /// Somebody else has the job.
+    Lost,
+}
+
+impl Held {
+    pub(crate) fn new(job: Job) -> Self {
+        Self {
+            fence: job.fence,
+            job,
+        }
+    }
+
+    pub(crate) fn id(&self) -> VideoId {
+        self.job.admission.id
+    }
+
+    pub(crate) fn fence(&self) -> u64 {
+        self.fence
+    }
+}
+
+impl Parts {
+    /// Applies `event` under our lease. If only the version moved meanwhile, it is applied to what is there
+    /// now.
+    pub(crate) async fn step(
+        &self,
+        held: &mut Held,
+        event: Event,
+        after: AfterCommit,
+    ) -> Result<Stepped, StoreError> {
+        loop {
+            let transition = match job::apply(&held.job, event.clone(), self.clock.now()) {
+                Ok(transition) => transition,
+                Err(rejected) => {
+                    tracing::debug!(video.id = %held.id(), %rejected, "an event came too late");
+                    self.store.give_back(held.id(), held.fence).await?;
+                    self.due.notify_one();
+                    return Ok(Stepped::Rejected);
+                }
+            };
+            let life = transition.life.clone();
+            let basis = Basis::Claim {
+                fence: held.fence,
+                version: held.job.version,
+                after,
+            };
+            match self.store.commit(held.id(), basis, transition).await? {
+                Committed::Committed { version } => {
+                    held.job.life = life;
+                    held.job.version = version;
+                    self.committed(&held.job, &event);
+                    return Ok(Stepped::Taken);
+                }
+                Committed::Stale(now) => held.job = *now,
+                Committed::Lost => {
+                    tracing::warn!(video.id = %held.id(), event = event.name(), "another worker has the job");
+                    return Ok(Stepped::Lost);
+                }
+            }
+        }
+    }
+
+    /// Applies `event` for a client: no lease is needed, and leases stay as they are.
+    pub(crate) async fn change(
+        &self,
+        mut job: Job,
+        event: Event,
+    ) -> Result<Result<Job, (Job, Rejected)>, StoreError> {
+        loop {
+            let transition = match job::apply(&job, event.clone(), self.clock.now()) {
+                Ok(transition) => transition,
+                Err(rejected) => return Ok(Err((job, rejected))),
+            };
+            let life = transition.life.clone();
+            let id = job.admission.id;
+            match self
+                .store
+                .commit(
+                    id,
+                    Basis::Seen {
+                        version: job.version,
+                    },
+                    transition,
+                )
+                .await?
+            {
+                Committed::Committed { version } => {
+                    job.life = life;
+                    job.version = version;
+                    self.committed(&job, &event);
+                    return Ok(Ok(job));
+                }
+                Committed::Stale(now) => job = *now,
+                Committed::Lost => unreachable!("a commit without a claim has no fence to lose"),
+            }
+        }
+    }
+
+    fn committed(&self, job: &Job, event: &Event) {
+        let id = job.admission.id;
+        tracing::debug!(video.id = %id, event = event.name(), state = job.life.state.name(), version = job.version, "committed");
+        if job.life.status().is_terminal()
+            && job
+                .life
+                .ended_at
+                .is_some_and(|ended| self.clock.now() == ended)
+        {
+            tracing::info!(video.id = %id, status = job.life.status().as_str(), "video {id} is {}", job.life.status().as_str());
+        }
+        self.watch.moved(id, job.version);
+        if job.life.due_at.is_some() {
+            self.due.notify_one();
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Driving an adapter's conversation: sending what it asks for, repeating what may be repeated.
+//!
+//! A message that may buy twice is sent once; when its answer is lost, the failure is ambiguous and the
+//! state machine decides.
+
+use std::time::Duration;
+
+use filmgate_core::failure::{Failure, FailureCode};
+use filmgate_core::provider::{Conversation, Repeat, Step, Talk};
+use filmgate_core::request::Input;
+
+use crate::Parts;
+use crate::upstream::{Account, LineError, fill};
+
+/// How often a safe message is sent before the call counts as failed, and the wait in between.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(250);
+
+impl Parts {
+    /// Brings `talk` to its result. `inputs` are what the conversation's bodies may name.
+    pub(crate) async fn converse<T>(
+        &self,
+        account: &Account,
+        mut talk: Talk<T>,
+        inputs: &[Input],
+    ) -> Result<T, Failure> {
+        let mut answer = None;
+        loop {
+            match talk.next(answer.take()) {
+                Step::Done(value) => return Ok(value),
+                Step::Failed(failure) => return Err(failure),
+                Step::Send { message, repeat } => {
+                    answer = Some(self.exchange(account, message, repeat, inputs).await?)
+                }
+            }
+        }
+    }
+
+    async fn exchange(
+        &self,
+        account: &Account,
+        message: http::Request<filmgate_core::provider::Body>,
+        repeat: Repeat,
+        inputs: &[Input],
+    ) -> Result<http::Response<bytes::Bytes>, Failure> {
+        let (head, body) = message.into_parts();
+        let body = fill(body, inputs, &self.assets).await.map_err(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an input cannot be read"
+            );
+            Failure::passing(
+                FailureCode::GatewayError,
+                "a stored input could not be read",
+            )
+        })?;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let message = http::Request::from_parts(head.clone(), body.clone());
+            match account.line.send(message).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) if repeat == Repeat::Safe && tries < TRIES => {
+                    tracing::debug!(provider.id = %account.provider.name(), %error, "sending a message again");
+                    tokio::time::sleep(PAUSE * tries).await;
+                }
+                Err(error) => return Err(lost(&error, repeat)),
+            }
+        }
+    }
+}
+
+fn lost(error: &LineError, repeat: Repeat) -> Failure {
+    if repeat == Repeat::MayBuyTwice && error.may_have_arrived() {
+        Failure::lost_answer(error.to_string())
+    } else {
+        Failure::passing(FailureCode::ProviderTimeout, error.to_string())
+    }
+}
+
+/// The compiler's proof that a boxed conversation can be driven from any task.
+const _: fn() = || {
+    fn is_send<T: Send>() {}
+    is_send::<Box<dyn Conversation<()>>>();
+};

@@ -1,0 +1,173 @@
+//! The loop: claims due jobs and works on each, bounded, until told to stop.
+//!
+//! It looks when rung, when the next job falls due, and every few seconds in any case: a lost signal
+//! costs a delay, never a job.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use filmgate_core::job::{Event, Links, State};
+use filmgate_store::{AfterCommit, Claim, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::commit::Held;
+use crate::{Engine, Parts};
+
+/// The store is looked at this often, signal or not.
+const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// The pause after the store failed.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Starts the loop.
+    pub fn start(&self) {
+        let parts = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move { parts.drive().await });
+    }
+
+    /// Stops claiming, lets submits under way come to their end, gives every other claim back.
+    pub async fn shutdown(&self) {
+        self.0.stop.cancel();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+}
+
+impl Parts {
+    async fn drive(self: Arc<Self>) {
+        let places = Arc::new(Semaphore::new(self.config.workers as usize));
+        while !self.stop.is_cancelled() {
+            let pause = match self.run_once(&places).await {
+                Ok(pause) => pause,
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "due work cannot be claimed"
+                    );
+                    PAUSE_AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.due.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Claims what is due, as far as there are places, and starts on it. Answers how long to wait.
+    async fn run_once(self: &Arc<Self>, places: &Arc<Semaphore>) -> Result<Duration, StoreError> {
+        loop {
+            // At least one place, so that a full house does not spin.
+            let Ok(first) = Arc::clone(places).acquire_owned().await else {
+                return Ok(LOOK_AT_LEAST_EVERY);
+            };
+            let mut free = vec![first];
+            while let Ok(place) = Arc::clone(places).try_acquire_owned() {
+                free.push(place);
+            }
+            if self.stop.is_cancelled() {
+                return Ok(Duration::ZERO);
+            }
+            let now = self.clock.now();
+            let limit = u32::try_from(free.len()).unwrap_or(u32::MAX);
+            let claims = self
+                .store
+                .claim_due(&self.worker, now, self.config.lease(), limit)
+                .await?;
+            let all = claims.len() == free.len();
+            for (claim, place) in claims.into_iter().zip(free) {
+                self.begin(claim, place);
+            }
+            if !all {
+                let due = self.store.next_due().await?;
+                return Ok(due
+                    .map_or(LOOK_AT_LEAST_EVERY, |due| due.since(now))
+                    .min(LOOK_AT_LEAST_EVERY));
+            }
+        }
+    }
+
+    fn begin(self: &Arc<Self>, claim: Claim, place: OwnedSemaphorePermit) {
+        let parts = Arc::clone(self);
+        self.tasks.spawn(async move {
+            let id = claim.job.admission.id;
+            if let Err(error) = parts.work(claim).await {
+                // The lease runs out, and the job is taken up again.
+                tracing::error!(video.id = %id, error = &error as &dyn std::error::Error, "work on video {id} broke off");
+            }
+            drop(place);
+            parts.due.notify_one();
+        });
+    }
+
+    async fn work(&self, claim: Claim) -> Result<(), StoreError> {
+        let mut held = Held::new(claim.job);
+        let (id, fence) = (held.id(), held.fence());
+        let submitting = matches!(
+            held.job.life.state,
+            State::Accepted | State::Submitting { .. }
+        );
+        tokio::select! {
+            done = self.stage(&mut held) => return done,
+            lost = self.keep_lease(id, fence) => {
+                lost?;
+                tracing::warn!(video.id = %id, "the lease on video {id} was lost");
+                return Ok(());
+            }
+            // A submit under way is let finish: dropping it would leave its answer unknown.
+            () = self.stop.cancelled(), if !submitting => {}
+        }
+        self.store.give_back(id, fence).await
+    }
+
+    /// Renews the lease for as long as the work takes. Returns when it is lost.
+    async fn keep_lease(
+        &self,
+        id: filmgate_core::id::VideoId,
+        fence: u64,
+    ) -> Result<(), StoreError> {
+        let lease = self.config.lease();
+        loop {
+            tokio::time::sleep(lease / 3).await;
+            if !self
+                .store
+                .renew(id, fence, self.clock.now().plus(lease))
+                .await?
+            {
+                return Ok(());
+            }
+        }
+    }
+
+    #[tracing::instrument(name = "engine.stage", skip_all, fields(video.id = %held.id(), state = held.job.life.state.name()))]
+    async fn stage(&self, held: &mut Held) -> Result<(), StoreError> {
+        let life = &held.job.life;
+        let late = self.clock.now() >= held.job.admission.expires_at();
+        match &life.state {
+            State::Accepted | State::Submitting { .. } | State::Running { .. } if late => {
+                self.step(held, Event::Expire, AfterCommit::EndLease)
+                    .await?;
+                Ok(())
+            }
+            State::Accepted => self.submit(held).await,
+            State::Submitting { .. } => self.trace_submit(held).await,
+            State::Running { .. }
+            | State::Fetching {
+                links: Links::Stale,
+                ..
+            } => self.poll(held).await,
+            State::Fetching { .. } => self.ingest(held).await,
+            State::Completed { .. }
+            | State::Failed { .. }
+            | State::Cancelled
+            | State::Expired { .. } => {
+                if life.fate.is_some() {
+                    self.abandon(held).await
+                } else {
+                    self.store.give_back(held.id(), held.fence()).await
+                }
+            }
+        }
+    }
+}

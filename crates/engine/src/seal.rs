@@ -1,0 +1,103 @@
+//! Sealing: secrets that must be stored are stored encrypted under the operator's master key.
+//!
+//! AES-256-GCM-SIV with a random nonce in front; the name of the row is bound in, so that one sealed row
+//! cannot stand in for another.
+
+use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
+use aes_gcm_siv::{Aes256GcmSiv, Nonce};
+use filmgate_assets::signed_link::{LinkKey, LinkKeys};
+use filmgate_core::time::UnixTime;
+use filmgate_store::{Store, StoreError};
+
+use crate::entropy;
+
+const NONCE_BYTES: usize = 12;
+
+/// Opens and seals. Losing it loses what was sealed: links in circulation, and whatever else was stored so.
+#[derive(Clone)]
+pub struct MasterKey(Aes256GcmSiv);
+
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    #[error(
+        "the master key does not open what this store has sealed; start with the key the store was made with"
+    )]
+    WrongKey,
+    #[error("the job store failed")]
+    Store(#[from] StoreError),
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey(…)")
+    }
+}
+
+impl MasterKey {
+    pub fn new(bytes: &[u8; 32]) -> Self {
+        Self(Aes256GcmSiv::new(bytes.into()))
+    }
+
+    pub fn seal(&self, name: &str, secret: &[u8]) -> Vec<u8> {
+        let mut nonce = [0; NONCE_BYTES];
+        entropy::fill(&mut nonce);
+        let payload = Payload {
+            msg: secret,
+            aad: name.as_bytes(),
+        };
+        let sealed = self
+            .0
+            .encrypt(&Nonce::from(nonce), payload)
+            .expect("a secret is far below the cipher's limit");
+        [nonce.as_slice(), &sealed].concat()
+    }
+
+    pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let (nonce, sealed) = sealed
+            .split_at_checked(NONCE_BYTES)
+            .ok_or(SealError::WrongKey)?;
+        let nonce: [u8; NONCE_BYTES] = nonce.try_into().map_err(|_| SealError::WrongKey)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: name.as_bytes(),
+        };
+        self.0
+            .decrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| SealError::WrongKey)
+    }
+}
+
+/// The keys that sign links: made on first use, the same on every later start and on every replica.
+pub async fn link_keys(
+    store: &dyn Store,
+    master: &MasterKey,
+    now: UnixTime,
+) -> Result<LinkKeys, SealError> {
+    const NAME: &str = "link-key-1";
+    let fresh = master.seal(NAME, &entropy::secret());
+    let kept = store.keep_sealed(NAME, &fresh, now).await?;
+    let secret = master
+        .open(NAME, &kept)?
+        .try_into()
+        .map_err(|_| SealError::WrongKey)?;
+    Ok(LinkKeys {
+        current: LinkKey { id: 1, secret },
+        older: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_opens_under_its_own_name_and_key_alone() {
+        let master = MasterKey::new(&[7; 32]);
+        let sealed = master.seal("a", b"secret");
+        assert_eq!(master.open("a", &sealed).unwrap(), b"secret");
+        assert!(!sealed.windows(6).any(|window| window == b"secret"));
+        assert!(master.open("b", &sealed).is_err());
+        assert!(MasterKey::new(&[8; 32]).open("a", &sealed).is_err());
+        assert!(master.open("a", &sealed[..5]).is_err());
+    }
+}

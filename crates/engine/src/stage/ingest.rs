@@ -1,0 +1,173 @@
+//! Ingest: fetches what the provider made, measures and stores it, and completes the job.
+//!
+//! An output that is not a whole playable video is missing, not delivered; a job without any fails. What
+//! fails here and now is tried again until the job's own deadline.
+
+use std::time::Duration;
+
+use filmgate_assets::ingest::{IngestError, OutputOf};
+use filmgate_assets::spool::SpoolError;
+use filmgate_core::asset::{Asset, MissingOutput};
+use filmgate_core::failure::FailureCode;
+use filmgate_core::id::AssetId;
+use filmgate_core::job::{Event, State};
+use filmgate_core::provider::Source;
+use filmgate_store::{AfterCommit, StoreError};
+use futures::StreamExt;
+use http::{StatusCode, header};
+use http_body_util::BodyExt;
+
+use super::submit::number;
+use crate::Parts;
+use crate::commit::{Held, Stepped};
+use crate::entropy;
+
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// A file that breaks off, or has another length than announced, is fetched this often before it counts as
+/// broken.
+const TRIES: u32 = 3;
+/// A download that brings nothing for this long is given up.
+const STALL: Duration = Duration::from_secs(60);
+
+/// What became of one output.
+enum Fetched {
+    Stored(Box<Asset>),
+    Broken(MissingOutput),
+    LinkExpired,
+    Delayed(Duration),
+}
+
+impl Parts {
+    pub(crate) async fn ingest(&self, held: &mut Held) -> Result<(), StoreError> {
+        let State::Fetching { delivery, .. } = &held.job.life.state else {
+            return self.store.give_back(held.id(), held.fence()).await;
+        };
+        let mut missing = delivery.missing.clone();
+        let mut assets = Vec::new();
+        let mut other = None;
+        for (index, source) in (0u32..).zip(&delivery.outputs) {
+            match self.fetch(held, index, source).await {
+                Fetched::Stored(asset) => assets.push(*asset),
+                Fetched::Broken(output) => missing.push(output),
+                Fetched::LinkExpired => other = Some(Event::LinkExpired),
+                Fetched::Delayed(wait) => other = Some(Event::FetchDelayed { wait }),
+            }
+            if other.is_some() {
+                break;
+            }
+        }
+        let event = other.unwrap_or_else(|| Event::Stored {
+            assets: assets.clone(),
+            missing,
+        });
+        if self.step(held, event, AfterCommit::EndLease).await? == Stepped::Rejected {
+            self.discard(&assets).await;
+        }
+        Ok(())
+    }
+
+    #[tracing::instrument(name = "engine.fetch", skip_all, fields(video.id = %held.id(), output.index = index))]
+    async fn fetch(&self, held: &Held, index: u32, source: &Source) -> Fetched {
+        let Source::Url { url, .. } = source;
+        let Ok(account) = self.account(&held.job) else {
+            return Fetched::Delayed(TRY_AGAIN);
+        };
+        let Ok(url) = url.parse::<http::Uri>() else {
+            return broken(index, "the provider named no address that can be read");
+        };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let answer = match account.line.fetch(&url).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::warn!(%error, "output {index} cannot be fetched now");
+                    return Fetched::Delayed(TRY_AGAIN);
+                }
+            };
+            match answer.status() {
+                StatusCode::OK => {}
+                StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::NOT_FOUND
+                | StatusCode::GONE => return Fetched::LinkExpired,
+                status => {
+                    tracing::warn!(%status, "output {index} cannot be fetched now");
+                    return Fetched::Delayed(TRY_AGAIN);
+                }
+            }
+            let announced = answer
+                .headers()
+                .get(header::CONTENT_LENGTH)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
+            let incoming = tokio_stream_of(answer.into_body());
+            let spooled = match self.assets.spool().receive(incoming, announced).await {
+                Ok(spooled) => spooled,
+                Err(error @ (SpoolError::WrongLength { .. } | SpoolError::Interrupted(_)))
+                    if tries < TRIES =>
+                {
+                    tracing::warn!(%error, "output {index} is fetched again");
+                    continue;
+                }
+                Err(SpoolError::Io(error)) => {
+                    tracing::error!(%error, "the spool cannot be written");
+                    return Fetched::Delayed(TRY_AGAIN);
+                }
+                Err(error) => return broken(index, &error.to_string()),
+            };
+            let output = OutputOf {
+                asset: AssetId::mint(self.clock.now(), entropy::draw()),
+                workspace: held.job.admission.workspace,
+                video: held.id(),
+                attempt: number(held),
+                index,
+            };
+            return match self.assets.ingest(spooled, output).await {
+                Ok(asset) => Fetched::Stored(Box::new(asset)),
+                Err(IngestError::NotPlayable(why)) => broken(index, &why.to_string()),
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "output {index} cannot be stored now"
+                    );
+                    Fetched::Delayed(TRY_AGAIN)
+                }
+            };
+        }
+    }
+
+    /// Removes what was stored for a job that ended meanwhile.
+    async fn discard(&self, assets: &[Asset]) {
+        let mut keys = Vec::new();
+        for asset in assets {
+            keys.push(&asset.key);
+            keys.extend(asset.thumbnail.as_ref().map(|thumbnail| &thumbnail.key));
+        }
+        for key in keys {
+            let Ok(object) = key.parse() else { continue };
+            if let Err(error) = self.assets.delete(&object).await {
+                tracing::warn!(%error, "an output of a job that ended stays until the next sweep");
+            }
+        }
+    }
+}
+
+fn broken(index: u32, why: &str) -> Fetched {
+    Fetched::Broken(MissingOutput {
+        code: FailureCode::OutputInvalid,
+        message: format!("output {index}: {why}"),
+    })
+}
+
+/// The body's bytes; a stall is an error like any other.
+fn tokio_stream_of(
+    body: crate::upstream::AnswerBody,
+) -> impl futures::Stream<Item = Result<bytes::Bytes, std::io::Error>> + Send {
+    let frames = body.into_data_stream();
+    futures::stream::unfold(frames, |mut frames| async move {
+        match tokio::time::timeout(STALL, frames.next()).await {
+            Ok(next) => next.map(|item| (item, frames)),
+            Err(_) => Some((Err(std::io::ErrorKind::TimedOut.into()), frames)),
+        }
+    })
+}

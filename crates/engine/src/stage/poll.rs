@@ -1,0 +1,102 @@
+//! Polling: asks the provider how a running job stands, or for new links to a finished one.
+
+use std::time::Duration;
+
+use filmgate_core::failure::{Failure, FailureCode};
+use filmgate_core::job::Event;
+use filmgate_core::provider::{NativeId, Observation};
+use filmgate_store::{AfterCommit, StoreError};
+
+use super::order;
+use crate::Parts;
+use crate::commit::{Held, Stepped};
+
+/// The wait after a poll that brought no answer, unless the provider named one.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+/// The wait after a provider did not know the id: three of these make the minute after which it is believed.
+const UNKNOWN_AGAIN: Duration = Duration::from_secs(20);
+
+impl Parts {
+    pub(crate) async fn poll(&self, held: &mut Held) -> Result<(), StoreError> {
+        let event = match self.observe(held).await {
+            Ok(observation) => self.event_of(held, observation),
+            Err(failure) => {
+                tracing::warn!(video.id = %held.id(), failure.code = failure.code.as_str(), "{}", failure.message);
+                Event::Unheard {
+                    wait: failure.retry_after.unwrap_or(ASK_AGAIN),
+                }
+            }
+        };
+        // Links die: a job that has succeeded is fetched in the same breath.
+        let succeeded = matches!(event, Event::Succeeded { .. });
+        let after = if succeeded {
+            AfterCommit::KeepLease
+        } else {
+            AfterCommit::EndLease
+        };
+        if self.step(held, event, after).await? == Stepped::Taken && succeeded {
+            return self.ingest(held).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn observe(&self, held: &Held) -> Result<Observation, Failure> {
+        let account = self.account(&held.job)?;
+        let token = self.token(account).await?;
+        let talk = account
+            .provider
+            .poll(&order(&held.job), native(held), &token);
+        self.converse(account, talk, &held.job.admission.request.inputs)
+            .await
+    }
+
+    fn event_of(&self, held: &Held, observation: Observation) -> Event {
+        match observation {
+            Observation::Running { progress } => {
+                let poll_every = self
+                    .account(&held.job)
+                    .map_or(ASK_AGAIN, |account| account.poll_every);
+                Event::Observed {
+                    progress,
+                    expectation: self.cadence.expect(&held.job, poll_every, self.clock.now()),
+                }
+            }
+            Observation::Succeeded(delivery) => {
+                if let Some(accepted_at) = held
+                    .job
+                    .life
+                    .attempt
+                    .as_ref()
+                    .and_then(|attempt| attempt.accepted_at)
+                {
+                    self.cadence
+                        .learn(held.job.candidate(), self.clock.now().since(accepted_at));
+                }
+                Event::Succeeded { delivery }
+            }
+            Observation::Failed(failure, usage) => Event::FailedUpstream { failure, usage },
+            Observation::Expired(billed, usage) => Event::ExpiredUpstream { billed, usage },
+            Observation::Cancelled(billed, usage) => {
+                let failure = Failure::permanent(
+                    FailureCode::ProviderError,
+                    "the job was cancelled at the provider",
+                )
+                .billed(billed);
+                Event::FailedUpstream { failure, usage }
+            }
+            Observation::Unknown => Event::NotKnown {
+                wait: UNKNOWN_AGAIN,
+            },
+        }
+    }
+}
+
+/// The provider's id of the latest attempt.
+pub(super) fn native(held: &Held) -> &NativeId {
+    held.job
+        .life
+        .attempt
+        .as_ref()
+        .and_then(|attempt| attempt.native.as_ref())
+        .expect("a job that a provider took on has its id")
+}
