@@ -207,7 +207,8 @@ impl InputRole {
 }
 
 /// Why a request is not taken: the field, what was sent and what is allowed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {sent} was sent; {allowed} is allowed")]
 pub struct Refusal {
     pub field: String,
     pub sent: String,
