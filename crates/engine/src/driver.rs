@@ -25,6 +25,27 @@ impl Engine {
         self.0.tasks.spawn(async move { parts.drive().await });
     }
 
+    /// Claims everything that is due now and brings each through one stage. Answers how many there were.
+    ///
+    /// The loop does the same for ever; this is for tests and for tools that want one step.
+    pub async fn run_due(&self) -> Result<usize, StoreError> {
+        let parts = &self.0;
+        let limit = parts.config.workers;
+        let claims = parts
+            .store
+            .claim_due(
+                &parts.worker,
+                parts.clock.now(),
+                parts.config.lease(),
+                limit,
+            )
+            .await?;
+        let count = claims.len();
+        let done =
+            futures::future::join_all(claims.into_iter().map(|claim| parts.work(claim))).await;
+        done.into_iter().collect::<Result<(), _>>().map(|()| count)
+    }
+
     /// Stops claiming, lets submits under way come to their end, gives every other claim back.
     pub async fn shutdown(&self) {
         self.0.stop.cancel();

@@ -14,6 +14,9 @@ use crate::{Engine, entropy};
 /// The workspace of the first key.
 pub const DEFAULT_WORKSPACE: &str = "default";
 
+/// The name of the key that commands use on a gateway in their own process. It is nobody's first key.
+pub const COMMAND_LINE: &str = "command line";
+
 /// A key that was just made. Its text is shown once and cannot be shown again.
 #[derive(Debug, Clone)]
 pub struct NewKey {
@@ -109,7 +112,8 @@ impl Engine {
     /// On an empty store, makes the workspace `default` and its first key, an admin's: `given`, or one of
     /// ours.
     pub async fn bootstrap(&self, given: Option<&Secret>) -> Result<Bootstrap, KeyError> {
-        if !self.0.store.keys(None).await?.is_empty() {
+        let keys = self.0.store.keys(None).await?;
+        if keys.iter().any(|key| key.name != COMMAND_LINE) {
             return Ok(Bootstrap::Unneeded);
         }
         let workspace = self.default_workspace().await?;
@@ -139,7 +143,8 @@ impl Engine {
         Ok(Bootstrap::Given(key))
     }
 
-    async fn default_workspace(&self) -> Result<WorkspaceId, KeyError> {
+    /// The workspace of the first key; made now if there is none.
+    pub async fn default_workspace(&self) -> Result<WorkspaceId, KeyError> {
         let all = self.0.store.workspaces().await?;
         match all
             .iter()

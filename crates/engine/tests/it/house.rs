@@ -1,0 +1,360 @@
+//! A house for one test: store, assets, a scripted provider, a clock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use filmgate_assets::Assets;
+use filmgate_catalogue::Catalogue;
+use filmgate_core::failure::Failure;
+use filmgate_core::id::{KeyId, VideoId};
+use filmgate_core::job::Job;
+use filmgate_core::provider::{
+    CancelOutcome, Credential, Delivery, NativeId, Observation, Order, Protocol, Provider,
+    Recovered, Secret, Source, SubmitRepeat, Submitted, Talk, Token, Usage, ask,
+};
+use filmgate_core::request::{ModelId, ProviderName, Request};
+use filmgate_core::time::UnixTime;
+use filmgate_engine::clock::{Clock, FakeClock};
+use filmgate_engine::keys::Bootstrap;
+use filmgate_engine::upstream::AnswerBody;
+use filmgate_engine::{
+    Account, Admitted, Ask, BillingConfig, Caller, Engine, EngineConfig, Line, Provenance, Wiring,
+};
+use filmgate_store::{Audit, Found, Store};
+use filmgate_testcard::{JobOrder, Simulation, render};
+use http_body_util::{BodyExt, Full};
+
+const CATALOGUE: &str = r#"
+[[models]]
+id = "demo/one"
+name = "Demo"
+status = "active"
+
+[[models.providers]]
+provider = "scripted"
+native_model_id = "one"
+duration = { min = 1, max = 20, default = 4 }
+default_size = "320x180"
+sizes = { "16:9" = ["320x180"] }
+audio = "never"
+max_samples = 4
+price = { output_second = "0.01" }
+"#;
+
+pub(crate) const START: UnixTime = UnixTime::from_seconds(1_795_420_800);
+
+/// What the scripted provider does, in the order it is asked; the last of each goes on for ever.
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) repeat: SubmitRepeat,
+    pub(crate) submits: VecDeque<Result<(), Failure>>,
+    pub(crate) recovers: VecDeque<Recovered>,
+    pub(crate) polls: VecDeque<Observation>,
+    pub(crate) cancels: VecDeque<CancelOutcome>,
+    pub(crate) files: VecDeque<(u16, Option<u64>, Bytes)>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            repeat: SubmitRepeat::Lookup,
+            submits: [Ok(())].into(),
+            recovers: [Recovered::Unknown].into(),
+            polls: [succeeded(Usage::default())].into(),
+            cancels: [CancelOutcome::Unsupported].into(),
+            files: [(200, None, film())].into(),
+        }
+    }
+}
+
+pub(crate) fn succeeded(usage: Usage) -> Observation {
+    let outputs = vec![Source::Url {
+        url: "http://files.internal/0".into(),
+        send_credential: false,
+    }];
+    Observation::Succeeded(Delivery {
+        outputs,
+        missing: Vec::new(),
+        usage,
+    })
+}
+
+/// A real video of one second.
+pub(crate) fn film() -> Bytes {
+    static FILM: OnceLock<Bytes> = OnceLock::new();
+    FILM.get_or_init(|| {
+        let order = JobOrder {
+            prompt: "a boat".into(),
+            negative_prompt: None,
+            size: filmgate_core::frame_size::FrameSize::new(320, 180),
+            seconds: 1,
+            audio: false,
+            seed: None,
+            sample_count: 1,
+            first_frame_sha256: None,
+            simulation: Simulation::default(),
+        };
+        render::render(&order.output(0, None), &render::Progress::default())
+            .unwrap()
+            .into()
+    })
+    .clone()
+}
+
+struct Scripted {
+    name: ProviderName,
+    repeat: SubmitRepeat,
+    script: Arc<Mutex<Script>>,
+    attempt_keys: Arc<Mutex<Vec<String>>>,
+}
+
+fn next<T: Clone>(queue: &mut VecDeque<T>) -> T {
+    if queue.len() > 1 {
+        queue.pop_front().unwrap()
+    } else {
+        queue[0].clone()
+    }
+}
+
+/// A conversation that has one message and then whatever the script says.
+fn talk<T: Send + 'static>(outcome: Result<T, Failure>) -> Talk<T> {
+    let message = http::Request::get("http://files.internal/ask")
+        .body(filmgate_core::provider::Body::empty())
+        .unwrap();
+    ask(message, filmgate_core::provider::Repeat::Safe, |_| outcome)
+}
+
+impl Provider for Scripted {
+    fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    fn protocol(&self) -> Protocol {
+        Protocol {
+            submit_repeat: self.repeat,
+            can_cancel: true,
+        }
+    }
+
+    fn submit(&self, order: &Order, _token: &Token) -> Talk<Submitted> {
+        self.attempt_keys
+            .lock()
+            .unwrap()
+            .push(order.attempt_key.clone());
+        let native = NativeId(format!("n-{}", order.attempt_key));
+        talk(next(&mut self.script.lock().unwrap().submits).map(|()| Submitted { native }))
+    }
+
+    fn recover(&self, order: &Order, _token: &Token) -> Talk<Recovered> {
+        let _ = order;
+        talk(Ok(next(&mut self.script.lock().unwrap().recovers)))
+    }
+
+    fn poll(&self, _order: &Order, _native: &NativeId, _token: &Token) -> Talk<Observation> {
+        talk(Ok(next(&mut self.script.lock().unwrap().polls)))
+    }
+
+    fn cancel(&self, _order: &Order, _native: &NativeId, _token: &Token) -> Talk<CancelOutcome> {
+        talk(Ok(next(&mut self.script.lock().unwrap().cancels)))
+    }
+}
+
+pub(crate) struct House {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) caller: Caller,
+    pub(crate) attempt_keys: Arc<Mutex<Vec<String>>>,
+    script: Arc<Mutex<Script>>,
+    billing: BillingConfig,
+    directory: tempfile::TempDir,
+}
+
+impl House {
+    pub(crate) async fn of(script: Script) -> Self {
+        Self::with(script, BillingConfig::default()).await
+    }
+
+    pub(crate) async fn with(script: Script, billing: BillingConfig) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(FakeClock::at(START));
+        let config = filmgate_store::sqlite::Config {
+            path: directory.path().join("f.db"),
+            readers: 2,
+        };
+        let store: Arc<dyn Store> =
+            Arc::new(filmgate_store::sqlite::SqliteStore::open(config).unwrap());
+        let script = Arc::new(Mutex::new(script));
+        let attempt_keys = Arc::default();
+        let engine = wire(&store, &clock, &script, &attempt_keys, billing, &directory);
+        let Bootstrap::Made(made) = engine.bootstrap(None).await.unwrap() else {
+            panic!("the store is new")
+        };
+        let caller = Caller {
+            key: made.key.id,
+            workspace: made.key.workspace,
+        };
+        Self {
+            engine,
+            store,
+            clock,
+            caller,
+            attempt_keys,
+            script,
+            billing,
+            directory,
+        }
+    }
+
+    /// Another worker over the same store, as after a crash of the first.
+    pub(crate) fn another_worker(&mut self) {
+        self.engine = wire(
+            &self.store,
+            &self.clock,
+            &self.script,
+            &self.attempt_keys,
+            self.billing,
+            &self.directory,
+        );
+    }
+
+    pub(crate) async fn create(&self) -> VideoId {
+        self.create_as(|_| {}).await
+    }
+
+    pub(crate) async fn create_as(&self, change: impl FnOnce(&mut Request)) -> VideoId {
+        let mut request = Request::new(ModelId("demo/one".into()), "a boat");
+        change(&mut request);
+        let ask = Ask {
+            request,
+            inputs: Vec::new(),
+            retried_from: None,
+        };
+        let from = Provenance {
+            request_id: "req_x".into(),
+            origin: "http://127.0.0.1".into(),
+            idempotency: None,
+        };
+        match self.engine.create(self.caller, ask, from).await.unwrap() {
+            Admitted::New(job) | Admitted::Replayed(job) => job.admission.id,
+        }
+    }
+
+    pub(crate) async fn job(&self, id: VideoId) -> Job {
+        match self.engine.find(self.caller.workspace, id).await.unwrap() {
+            Found::Job(job) => *job,
+            other => panic!("the job is {other:?}"),
+        }
+    }
+
+    /// Works on what is due until nothing is, without moving the clock.
+    pub(crate) async fn settle(&self) {
+        while self.engine.run_due().await.unwrap() > 0 {}
+    }
+
+    pub(crate) async fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+        self.settle().await;
+    }
+
+    /// The money of the workspace, in nano-dollars.
+    pub(crate) async fn available(&self) -> i64 {
+        let balances = self.store.balances(self.caller.workspace).await.unwrap();
+        assert_eq!(balances.held.0, 0, "money is still held");
+        balances.available.0
+    }
+
+    /// Every job has ended and the books are in order.
+    pub(crate) async fn audit(&self) -> Audit {
+        let audit = self.store.audit().await.unwrap();
+        assert_eq!(
+            (
+                audit.jobs_not_terminal,
+                audit.holds_open,
+                audit.holds_closed_twice
+            ),
+            (0, 0, 0)
+        );
+        assert_eq!(
+            (audit.postings_unbalanced, audit.balances_wrong, audit.sum),
+            (0, 0, 0)
+        );
+        audit
+    }
+
+    /// How many files the asset store has.
+    pub(crate) fn stored_files(&self) -> usize {
+        fn below(path: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
+            entries
+                .map(|path| if path.is_dir() { below(&path) } else { 1 })
+                .sum()
+        }
+        below(&self.directory.path().join("assets"))
+    }
+
+    pub(crate) const fn key(&self) -> KeyId {
+        self.caller.key
+    }
+}
+
+fn wire(
+    store: &Arc<dyn Store>,
+    clock: &Arc<FakeClock>,
+    script: &Arc<Mutex<Script>>,
+    attempt_keys: &Arc<Mutex<Vec<String>>>,
+    billing: BillingConfig,
+    directory: &tempfile::TempDir,
+) -> Engine {
+    let name = ProviderName("scripted".into());
+    let repeat = script.lock().unwrap().repeat;
+    let provider = Scripted {
+        name: name.clone(),
+        repeat,
+        script: Arc::clone(script),
+        attempt_keys: Arc::clone(attempt_keys),
+    };
+    let files = Arc::clone(script);
+    let service = tower::service_fn(move |request: http::Request<Bytes>| {
+        let answer = if request.uri().path() == "/ask" {
+            (200, None, Bytes::new())
+        } else {
+            next(&mut files.lock().unwrap().files)
+        };
+        async move {
+            let (status, announced, bytes) = answer;
+            let mut response = http::Response::builder().status(status);
+            if let Some(announced) = announced {
+                response = response.header("content-length", announced);
+            }
+            let body: AnswerBody = Full::new(bytes).map_err(|never| match never {}).boxed();
+            Ok(response.body(body).unwrap())
+        }
+    });
+    let account = Account {
+        provider: Arc::new(provider),
+        line: Line::InProcess(tower::util::BoxCloneSyncService::new(service)),
+        credential: Credential {
+            secret: Secret::new(""),
+        },
+        poll_every: Duration::from_secs(1),
+    };
+    let assets = Assets::open(filmgate_assets::Config {
+        url: format!("file:{}", directory.path().join("assets").display()),
+        spool_dir: directory.path().join("spool"),
+        ..Default::default()
+    });
+    Engine::new(Wiring {
+        store: Arc::clone(store),
+        assets: assets.unwrap(),
+        catalogue: Arc::new(Catalogue::read(&[("demo", CATALOGUE)]).unwrap()),
+        accounts: BTreeMap::from([(name, account)]),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        engine: EngineConfig::default(),
+        billing,
+    })
+}
