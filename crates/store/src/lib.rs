@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
 use filmgate_core::job::{Attempt, Job, Status, TimelineEntry, Transition};
 use filmgate_core::key::{Key, Workspace};
-use filmgate_core::money::Delta;
+use filmgate_core::money::{Delta, Nanos};
 use filmgate_core::time::UnixTime;
 
 #[derive(Debug, thiserror::Error)]
@@ -278,6 +278,15 @@ pub trait Store: Send + Sync + 'static {
     // Money.
 
     async fn balances(&self, workspace: WorkspaceId) -> Result<Balances, StoreError>;
+    /// Puts `amount` into the workspace's available funds; `reason` stands on the posting. Answers the
+    /// balances after it. Fails if there is no such workspace.
+    async fn top_up(
+        &self,
+        workspace: WorkspaceId,
+        amount: Nanos,
+        now: UnixTime,
+        reason: &str,
+    ) -> Result<Balances, StoreError>;
     /// Recomputes every invariant from the rows; slow on large stores.
     async fn audit(&self) -> Result<Audit, StoreError>;
     /// How often `hold` was captured or released.

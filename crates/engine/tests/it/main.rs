@@ -1,6 +1,8 @@
 //! The engine over a real store and real files, with a provider that behaves as each test says and a clock
 //! that stands until it is moved.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_days;
 mod house;
 mod money;

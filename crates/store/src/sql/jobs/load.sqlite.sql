@@ -1,0 +1,3 @@
+SELECT admissions.admission, jobs.life, jobs.version, jobs.fence
+FROM jobs JOIN admissions ON admissions.job = jobs.id
+WHERE jobs.id = ?1

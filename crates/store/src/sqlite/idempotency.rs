@@ -1,0 +1,56 @@
+//! Idempotency keys and what they are bound to.
+
+use filmgate_core::id::WorkspaceId;
+use filmgate_core::time::UnixTime;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::sql;
+use crate::{Binding, Bound, StoreError};
+
+/// What the key is bound to at `now`.
+pub(super) fn find(
+    db: &Connection,
+    workspace: WorkspaceId,
+    route: &str,
+    key: &str,
+    now: UnixTime,
+) -> Result<Option<Bound>, StoreError> {
+    let found = db
+        .prepare_cached(
+            "SELECT digest, object FROM bindings
+             WHERE workspace = ?1 AND route = ?2 AND key = ?3 AND expires_at > ?4",
+        )?
+        .query_row(
+            params![workspace.to_string(), route, key, now.millis()],
+            |row| {
+                Ok(Bound {
+                    digest: row.get(0)?,
+                    object: row.get(1)?,
+                })
+            },
+        )
+        .optional()?;
+    Ok(found)
+}
+
+/// Binds the key to `object`, over a binding that has expired.
+pub(super) fn bind(
+    db: &Connection,
+    binding: &Binding,
+    object: &str,
+    now: UnixTime,
+) -> Result<(), StoreError> {
+    db.prepare_cached(sql!("idempotency/bind"))?
+        .execute(params![
+            binding.workspace.to_string(),
+            binding.route,
+            binding.key,
+            binding.digest,
+            object,
+            binding.expires_at.millis(),
+        ])?;
+    // Every binding takes a few expired ones with it, so that they never pile up and no sweep is needed.
+    db.prepare_cached(sql!("idempotency/sweep"))?
+        .execute([now.millis()])?;
+    Ok(())
+}

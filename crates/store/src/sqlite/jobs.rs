@@ -1,0 +1,239 @@
+//! Jobs as clients see them: created, found, deleted. Lists are in `lists`, changes of life in `work`.
+
+use std::sync::Arc;
+
+use filmgate_core::id::{GenerationId, VideoId, WorkspaceId};
+use filmgate_core::job::{Admission, Life, State};
+use filmgate_core::ledger::Account;
+use filmgate_core::request::Request;
+use filmgate_core::time::UnixTime;
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+
+use super::row::{JobRow, count, from_json, stored, to_json};
+use super::{idempotency, ledger, objects, outbox, sql, timeline};
+use crate::{Created, Found, Funds, NewJob, StoreError};
+
+/// A new job with its texts written out, so that the writer's thread only stores them.
+#[derive(Debug)]
+pub(super) struct Creation {
+    new: NewJob,
+    admission: String,
+    life: String,
+}
+
+impl Creation {
+    pub(super) fn encode(new: NewJob) -> Result<Self, StoreError> {
+        Ok(Self {
+            admission: to_json(&*new.job.admission)?,
+            life: to_json(&new.opening.life)?,
+            new,
+        })
+    }
+
+    pub(super) fn run(self, db: &Connection) -> Result<Created, StoreError> {
+        let NewJob {
+            job,
+            opening,
+            funds,
+            binding,
+        } = &self.new;
+        let admission = &*job.admission;
+        let now = admission.created_at;
+        if let Some(binding) = binding
+            && let Some(bound) =
+                idempotency::find(db, binding.workspace, &binding.route, &binding.key, now)?
+        {
+            return Ok(Created::AlreadyBound(bound));
+        }
+        if *funds == Funds::Needed && !opening.postings.is_empty() {
+            let moved: i64 = opening
+                .postings
+                .iter()
+                .map(|posting| posting.effect_on(Account::Available).0)
+                .sum();
+            let available = ledger::balances(db, admission.workspace)?.available.0;
+            if available.saturating_add(moved) < 0 {
+                return Ok(Created::InsufficientFunds);
+            }
+        }
+
+        let id = admission.id.to_string();
+        let life = &opening.life;
+        let version = stored(job.version);
+        db.prepare_cached(sql!("jobs/insert"))?.execute(params![
+            id,
+            admission.workspace.to_string(),
+            admission.generation_id.to_string(),
+            admission.request.model.0,
+            job.shown_candidate().provider.0,
+            admission.request.session_id,
+            life.state.name(),
+            version,
+            stored(job.fence),
+            now.millis(),
+            life.ended_at.map(UnixTime::millis),
+            life.due_at.map(UnixTime::millis),
+            self.life,
+        ])?;
+        db.prepare_cached("INSERT INTO admissions (job, admission) VALUES (?1, ?2)")?
+            .execute(params![id, self.admission])?;
+        for posting in &opening.postings {
+            ledger::post(db, admission.workspace, Some(&id), posting, now, None)?;
+        }
+        if let Some(entry) = &opening.timeline {
+            timeline::append(db, &id, version, entry)?;
+        }
+        outbox::append(db, &id, version, &opening.notices)?;
+        objects::name(db, &id, named_by_request(&admission.request))?;
+        if let Some(binding) = binding {
+            idempotency::bind(db, binding, &id, now)?;
+        }
+        Ok(Created::New)
+    }
+}
+
+pub(super) fn find(
+    db: &Connection,
+    workspace: WorkspaceId,
+    id: VideoId,
+) -> Result<Found, StoreError> {
+    look_up(db, sql!("jobs/find"), &id.to_string(), workspace)
+}
+
+pub(super) fn find_generation(
+    db: &Connection,
+    workspace: WorkspaceId,
+    id: GenerationId,
+) -> Result<Found, StoreError> {
+    look_up(db, sql!("jobs/find_generation"), &id.to_string(), workspace)
+}
+
+fn look_up(
+    db: &Connection,
+    question: &str,
+    id: &dyn ToSql,
+    workspace: WorkspaceId,
+) -> Result<Found, StoreError> {
+    let found = db
+        .prepare_cached(question)?
+        .query_row(params![id, workspace.to_string()], |row| {
+            let deleted: Option<i64> = row.get(4)?;
+            match deleted {
+                Some(_) => Ok(None),
+                None => JobRow::read(row).map(Some),
+            }
+        })
+        .optional()?;
+    Ok(match found {
+        None => Found::Absent,
+        Some(None) => Found::Deleted,
+        Some(Some(row)) => Found::Job(Box::new(row.into_job()?)),
+    })
+}
+
+pub(super) fn version_of(
+    db: &Connection,
+    workspace: WorkspaceId,
+    id: VideoId,
+) -> Result<Option<u64>, StoreError> {
+    let found: Option<i64> = db
+        .prepare_cached(
+            "SELECT version FROM jobs WHERE id = ?1 AND workspace = ?2 AND deleted_at IS NULL",
+        )?
+        .query_row(params![id.to_string(), workspace.to_string()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    found
+        .map(|version| count("a job's version", version))
+        .transpose()
+}
+
+/// The row of a job that must exist, deleted or not.
+pub(super) fn load(db: &Connection, id: &str) -> Result<JobRow, StoreError> {
+    db.prepare_cached(sql!("jobs/load"))?
+        .query_row([id], JobRow::read)
+        .optional()?
+        .ok_or_else(|| StoreError::Corrupt(format!("there is no job {id} to work on")))
+}
+
+/// Empties a terminal job of what its owner put in and got out. `false` if it is not there at `version`.
+pub(super) fn delete(
+    db: &Connection,
+    id: VideoId,
+    version: u64,
+    now: UnixTime,
+) -> Result<bool, StoreError> {
+    let id = id.to_string();
+    let found: Option<(String, String)> = db
+        .prepare_cached(
+            "SELECT admission, life FROM jobs JOIN admissions ON admissions.job = jobs.id
+             WHERE id = ?1 AND version = ?2 AND ended_at IS NOT NULL AND deleted_at IS NULL",
+        )?
+        .query_row(params![id, stored(version)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let Some((admission, life)) = found else {
+        return Ok(false);
+    };
+    let mut admission: Admission = from_json("an admission", &admission)?;
+    let mut life: Life = from_json("a job's life", &life)?;
+    objects::forget(db, &id, named_by_request(&admission.request))?;
+    objects::forget(db, &id, named_by_life(&life))?;
+    redact(&mut admission, &mut life);
+    db.prepare_cached("UPDATE admissions SET admission = ?2 WHERE job = ?1")?
+        .execute(params![id, to_json(&admission)?])?;
+    db.prepare_cached(
+        "UPDATE jobs SET life = ?2, session = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
+    )?
+    .execute(params![id, to_json(&life)?, now.millis()])?;
+    Ok(true)
+}
+
+fn redact(admission: &mut Admission, life: &mut Life) {
+    let request = Arc::make_mut(&mut admission.request);
+    *request = Request {
+        prompt: String::new(),
+        negative_prompt: None,
+        inputs: Vec::new(),
+        provider_params: serde_json::Map::new(),
+        webhook: None,
+        session_id: None,
+        metadata: std::collections::BTreeMap::new(),
+        ..request.clone()
+    };
+    if let State::Completed { assets, .. } = &mut life.state {
+        assets.clear();
+    }
+}
+
+/// The inputs' objects. An input that is not put yet has no key.
+fn named_by_request(request: &Request) -> impl Iterator<Item = &str> {
+    request
+        .inputs
+        .iter()
+        .map(|input| input.key.as_str())
+        .filter(|key| !key.is_empty())
+}
+
+/// The outputs' objects, thumbnails included.
+pub(super) fn named_by_life(life: &Life) -> impl Iterator<Item = &str> {
+    let assets = match &life.state {
+        State::Completed { assets, .. } => assets.as_slice(),
+        State::Accepted
+        | State::Submitting { .. }
+        | State::Running { .. }
+        | State::Fetching { .. }
+        | State::Failed { .. }
+        | State::Cancelled
+        | State::Expired { .. } => &[],
+    };
+    assets.iter().flat_map(|asset| {
+        let thumbnail = asset
+            .thumbnail
+            .as_ref()
+            .map(|thumbnail| thumbnail.key.as_str());
+        std::iter::once(asset.key.as_str()).chain(thumbnail)
+    })
+}

@@ -1,0 +1,170 @@
+//! Pages of jobs, by id: a page costs what it holds, however many jobs lie before it.
+//!
+//! Two steps in one snapshot: the ids of the page from an index, then the rows.
+
+use filmgate_core::id::VideoId;
+use filmgate_core::job::Status;
+use filmgate_core::time::UnixTime;
+use rusqlite::{Connection, named_params};
+use uuid::Uuid;
+
+use super::{jobs, row};
+use crate::{ListJobs, Order, Page, StoreError};
+
+pub(super) fn list(db: &Connection, query: &ListJobs) -> Result<Page, StoreError> {
+    let snapshot = db.unchecked_transaction()?;
+    let direction = Direction::of(query);
+    let (ids, has_more) = page(&snapshot, query, direction)?;
+    let jobs = ids
+        .iter()
+        .map(|id| jobs::load(&snapshot, &id.to_string())?.into_job())
+        .collect::<Result<_, _>>()?;
+    Ok(Page { jobs, has_more })
+}
+
+/// Which way the index is walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+impl Direction {
+    /// A page that ends right before a job is walked backwards from it.
+    fn of(query: &ListJobs) -> Self {
+        match (query.order, query.before) {
+            (Order::OldestFirst, None) | (Order::NewestFirst, Some(_)) => Self::Up,
+            (Order::NewestFirst, None) | (Order::OldestFirst, Some(_)) => Self::Down,
+        }
+    }
+}
+
+/// The ids of the page in the order asked for, and whether more lie beyond.
+fn page(
+    db: &Connection,
+    query: &ListJobs,
+    direction: Direction,
+) -> Result<(Vec<VideoId>, bool), StoreError> {
+    let Some(window) = Window::of(query) else {
+        return Ok((Vec::new(), false));
+    };
+    let mut ids = Vec::new();
+    if query.status.is_empty() {
+        ids = walk(db, query, window, direction, None)?;
+    } else {
+        // Each status has its own stretch of the index; the page is the front of all of them together.
+        for status in Status::ALL
+            .into_iter()
+            .filter(|status| query.status.contains(status))
+        {
+            ids.extend(walk(db, query, window, direction, Some(status))?);
+        }
+    }
+    ids.sort_unstable();
+    if direction == Direction::Down {
+        ids.reverse();
+    }
+    let limit = query.limit as usize;
+    let has_more = ids.len() > limit;
+    ids.truncate(limit);
+    if query.before.is_some() {
+        ids.reverse();
+    }
+    Ok((ids, has_more))
+}
+
+/// Up to one id more than the page holds.
+fn walk(
+    db: &Connection,
+    query: &ListJobs,
+    window: Window,
+    direction: Direction,
+    status: Option<Status>,
+) -> Result<Vec<VideoId>, StoreError> {
+    // Named, so that a page's cost does not hang on what the planner believes about the rows.
+    let index = match (&query.session_id, status) {
+        (Some(_), _) => "jobs_by_session",
+        (None, Some(_)) => "jobs_by_status",
+        (None, None) => "jobs_by_workspace",
+    };
+    let session = match query.session_id {
+        Some(_) => "session = :session",
+        None => ":session IS NULL",
+    };
+    let status_is = match status {
+        Some(_) => "status = :status",
+        None => ":status IS NULL",
+    };
+    let order = match direction {
+        Direction::Up => "ASC",
+        Direction::Down => "DESC",
+    };
+    let mut question = db.prepare_cached(&format!(
+        "SELECT id FROM jobs INDEXED BY {index}
+         WHERE workspace = :workspace AND deleted_at IS NULL AND {session} AND {status_is}
+           AND id >= :first AND id <= :last
+           AND (:model IS NULL OR model = :model)
+           AND (:provider IS NULL OR provider = :provider)
+           AND (:from IS NULL OR created_at >= :from)
+           AND (:until IS NULL OR created_at <= :until)
+         ORDER BY id {order} LIMIT :limit"
+    ))?;
+    let ids = question
+        .query_map(
+            named_params! {
+                ":workspace": query.workspace.to_string(),
+                ":session": query.session_id,
+                ":status": status.map(Status::as_str),
+                ":first": window.first.to_string(),
+                ":last": window.last.to_string(),
+                ":model": query.model,
+                ":provider": query.provider,
+                ":from": query.created_from.map(UnixTime::millis),
+                ":until": query.created_until.map(UnixTime::millis),
+                ":limit": i64::from(query.limit) + 1,
+            },
+            |row| row.get(0),
+        )?
+        .collect::<Result<Vec<String>, _>>()?;
+    ids.iter().map(|text| row::id("a job's id", text)).collect()
+}
+
+/// The ids a page may hold, both ends included.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    first: VideoId,
+    last: VideoId,
+}
+
+impl Window {
+    /// `None` if it is empty. Bounds on creation are bounds on ids, because an id begins with the
+    /// millisecond it was minted in.
+    fn of(query: &ListJobs) -> Option<Self> {
+        let (above, below) = match query.order {
+            Order::OldestFirst => (query.after, query.before),
+            Order::NewestFirst => (query.before, query.after),
+        };
+        let number = |id: VideoId| id.uuid().as_u128();
+        let first = [
+            above.map_or(Some(0), |id| number(id).checked_add(1))?,
+            query.created_from.map_or(0, |from| millisecond(from) << 80),
+        ];
+        let last = [
+            below.map_or(Some(u128::MAX), |id| number(id).checked_sub(1))?,
+            query.created_until.map_or(u128::MAX, |until| {
+                (millisecond(until) << 80) | ((1 << 80) - 1)
+            }),
+        ];
+        let id = |number| VideoId::from_uuid(Uuid::from_u128(number));
+        let window = Self {
+            first: id(first[0].max(first[1])),
+            last: id(last[0].min(last[1])),
+        };
+        (window.first <= window.last).then_some(window)
+    }
+}
+
+/// As an id holds it: 48 bits.
+fn millisecond(at: UnixTime) -> u128 {
+    u128::try_from(at.millis()).unwrap_or(0).min((1 << 48) - 1)
+}

@@ -1,0 +1,369 @@
+//! The store in one SQLite file.
+//!
+//! One thread writes, in groups that share a sync (`writer`); read-only connections stand beside it
+//! (`readers`). One file per aggregate holds its statements. Whoever opens the store has the data directory to
+//! himself: keeping a second process out is the binary's business.
+//!
+//! Not here: the schema (`migrations/sqlite`).
+
+mod migrate;
+mod readers;
+mod row;
+mod writer;
+
+mod attempts;
+mod idempotency;
+mod jobs;
+mod keys;
+mod ledger;
+mod lists;
+mod objects;
+mod outbox;
+mod sealed;
+mod timeline;
+mod work;
+mod workspaces;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::job::{Attempt, TimelineEntry, Transition};
+use filmgate_core::key::{Key, Workspace};
+use filmgate_core::money::Nanos;
+use filmgate_core::time::UnixTime;
+use rusqlite::{Connection, OpenFlags};
+
+use self::jobs::Creation;
+use self::readers::Readers;
+use self::row::JobRow;
+use self::work::{Change, Outcome};
+use self::writer::{Lane, Writer};
+use crate::{
+    Audit, Balances, Basis, Bound, Claim, Committed, Created, Found, Inserted, ListJobs, NewJob,
+    Page, Store, StoreError, StoredKey, WorkerId,
+};
+
+/// More than there are statements, so that none is ever prepared twice on a connection.
+const STATEMENTS_KEPT: usize = 128;
+
+/// The text of `sql/<name>.sqlite.sql`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/src/sql/",
+            $name,
+            ".sqlite.sql"
+        ))
+    };
+}
+use sql;
+
+/// Where the file is, and how many read it at once.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Made if it is not there; its directory must be.
+    pub path: PathBuf,
+    /// Connections for point reads, and as many again for scans.
+    pub readers: usize,
+}
+
+/// A [`Store`] in one file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens the file, brings its schema up to date and ends all leases in it. Blocks for as long as that
+    /// takes.
+    pub fn open(config: Config) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut db = Connection::open_with_flags(&config.path, flags).map_err(cannot_open)?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        let mode = prepare(&db).map_err(cannot_open)?;
+        if mode != "wal" {
+            return Err(StoreError::Open(format!(
+                "the file system does not take a write-ahead log (the journal mode stays {mode})"
+            )));
+        }
+        migrate::run(&mut db)?;
+        let ended = work::end_all_leases(&db)?;
+        if ended > 0 {
+            tracing::info!(leases = ended, "ended the leases of a process that is gone");
+        }
+        let readers = Readers::open(&config.path, config.readers)?;
+        let writer = Writer::start(db)?;
+        Ok(Self { writer, readers })
+    }
+}
+
+fn cannot_open(error: rusqlite::Error) -> StoreError {
+    StoreError::Open(error.to_string())
+}
+
+/// Sets the connection up and answers its journal mode.
+fn prepare(db: &Connection) -> Result<String, rusqlite::Error> {
+    db.execute_batch(
+        "-- On disk before anyone is told.
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         -- What an owner deletes is overwritten, not only unlinked.
+         PRAGMA secure_delete = ON;
+         -- Undoing one operation of a group needs no file.
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -65536;
+         -- Folding the log in costs two syncs: seldom enough to be shared by many groups, and the file is cut
+         -- back after a burst.
+         PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864;",
+    )?;
+    db.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+impl Inserted {
+    /// By how many rows an insert made.
+    fn by(rows: usize) -> Self {
+        if rows == 0 { Self::Exists } else { Self::New }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        let beat = |db: &Connection| {
+            db.prepare_cached("UPDATE heartbeat SET beats = beats + 1")?
+                .execute([])?;
+            Ok(())
+        };
+        self.writer.run(Lane::New, beat).await?;
+        let read = |db: &Connection| {
+            Ok(db
+                .prepare_cached("SELECT beats FROM heartbeat")?
+                .query_row([], |_| Ok(()))?)
+        };
+        self.readers.point(read).await
+    }
+
+    #[tracing::instrument(name = "store.create_job", level = "debug", skip_all, fields(video.id = %new.job.admission.id))]
+    async fn create_job(&self, new: NewJob) -> Result<Created, StoreError> {
+        let creation = Creation::encode(new)?;
+        self.writer.run(Lane::New, |db| creation.run(db)).await
+    }
+
+    async fn find_job(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError> {
+        self.readers.point(|db| jobs::find(db, workspace, id)).await
+    }
+
+    async fn version_of(
+        &self,
+        workspace: WorkspaceId,
+        id: VideoId,
+    ) -> Result<Option<u64>, StoreError> {
+        self.readers
+            .point(|db| jobs::version_of(db, workspace, id))
+            .await
+    }
+
+    async fn find_generation(
+        &self,
+        workspace: WorkspaceId,
+        id: GenerationId,
+    ) -> Result<Found, StoreError> {
+        self.readers
+            .point(|db| jobs::find_generation(db, workspace, id))
+            .await
+    }
+
+    #[tracing::instrument(name = "store.list_jobs", level = "debug", skip_all)]
+    async fn list_jobs(&self, query: ListJobs) -> Result<Page, StoreError> {
+        self.readers.scan(move |db| lists::list(db, &query)).await
+    }
+
+    async fn timeline(&self, id: VideoId) -> Result<Vec<TimelineEntry>, StoreError> {
+        self.readers.scan(move |db| timeline::of_job(db, id)).await
+    }
+
+    async fn attempts(&self, id: VideoId) -> Result<Vec<Attempt>, StoreError> {
+        self.readers.scan(move |db| attempts::of_job(db, id)).await
+    }
+
+    #[tracing::instrument(name = "store.delete_job", level = "debug", skip_all, fields(video.id = %id))]
+    async fn delete_job(
+        &self,
+        id: VideoId,
+        version: u64,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| jobs::delete(db, id, version, now))
+            .await
+    }
+
+    #[tracing::instrument(name = "store.claim_due", level = "debug", skip_all)]
+    async fn claim_due(
+        &self,
+        by: &WorkerId,
+        now: UnixTime,
+        lease: Duration,
+        limit: u32,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let by = by.clone();
+        let rows = self
+            .writer
+            .run(Lane::Work, move |db| {
+                work::claim_due(db, &by, now, lease, limit)
+            })
+            .await?;
+        let lease_until = now.plus(lease);
+        let claim = |row: JobRow| {
+            Ok(Claim {
+                job: row.into_job()?,
+                lease_until,
+            })
+        };
+        rows.into_iter().map(claim).collect()
+    }
+
+    async fn next_due(&self) -> Result<Option<UnixTime>, StoreError> {
+        self.readers.point(work::next_due).await
+    }
+
+    async fn renew(&self, id: VideoId, fence: u64, until: UnixTime) -> Result<bool, StoreError> {
+        self.writer
+            .run(Lane::Work, move |db| work::renew(db, id, fence, until))
+            .await
+    }
+
+    async fn give_back(&self, id: VideoId, fence: u64) -> Result<(), StoreError> {
+        self.writer
+            .run(Lane::Work, move |db| work::give_back(db, id, fence))
+            .await
+    }
+
+    #[tracing::instrument(name = "store.commit", level = "debug", skip_all, fields(video.id = %id))]
+    async fn commit(
+        &self,
+        id: VideoId,
+        basis: Basis,
+        transition: Transition,
+    ) -> Result<Committed, StoreError> {
+        let change = Change::encode(id, basis, transition)?;
+        Ok(
+            match self.writer.run(Lane::Work, |db| change.run(db)).await? {
+                Outcome::Committed { version } => Committed::Committed { version },
+                Outcome::Stale(row) => Committed::Stale(Box::new(row.into_job()?)),
+                Outcome::Lost => Committed::Lost,
+            },
+        )
+    }
+
+    async fn balances(&self, workspace: WorkspaceId) -> Result<Balances, StoreError> {
+        self.readers
+            .point(|db| ledger::balances(db, workspace))
+            .await
+    }
+
+    async fn top_up(
+        &self,
+        workspace: WorkspaceId,
+        amount: Nanos,
+        now: UnixTime,
+        reason: &str,
+    ) -> Result<Balances, StoreError> {
+        let reason = reason.to_owned();
+        self.writer
+            .run(Lane::New, move |db| {
+                ledger::top_up(db, workspace, amount, now, &reason)
+            })
+            .await
+    }
+
+    #[tracing::instrument(name = "store.audit", level = "debug", skip_all)]
+    async fn audit(&self) -> Result<Audit, StoreError> {
+        self.readers.scan(ledger::audit).await
+    }
+
+    async fn closings(&self, hold: HoldId) -> Result<u64, StoreError> {
+        self.readers.point(|db| ledger::closings(db, hold)).await
+    }
+
+    async fn insert_workspace(&self, workspace: Workspace) -> Result<Inserted, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| workspaces::insert(db, &workspace))
+            .await
+    }
+
+    async fn workspaces(&self) -> Result<Vec<Workspace>, StoreError> {
+        self.readers.scan(workspaces::list).await
+    }
+
+    async fn find_workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, StoreError> {
+        self.readers.point(|db| workspaces::find(db, id)).await
+    }
+
+    async fn insert_key(&self, key: StoredKey) -> Result<Inserted, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| keys::insert(db, &key))
+            .await
+    }
+
+    async fn find_key(&self, kid: &str) -> Result<Option<StoredKey>, StoreError> {
+        self.readers.point(|db| keys::find(db, kid)).await
+    }
+
+    async fn keys(&self, workspace: Option<WorkspaceId>) -> Result<Vec<Key>, StoreError> {
+        self.readers.scan(move |db| keys::list(db, workspace)).await
+    }
+
+    async fn revoke_key(&self, id: KeyId, now: UnixTime) -> Result<Option<Key>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| keys::revoke(db, id, now))
+            .await
+    }
+
+    async fn find_binding(
+        &self,
+        workspace: WorkspaceId,
+        route: &str,
+        key: &str,
+        now: UnixTime,
+    ) -> Result<Option<Bound>, StoreError> {
+        self.readers
+            .point(|db| idempotency::find(db, workspace, route, key, now))
+            .await
+    }
+
+    async fn keep_sealed(
+        &self,
+        name: &str,
+        sealed: &[u8],
+        now: UnixTime,
+    ) -> Result<Vec<u8>, StoreError> {
+        let (name, sealed) = (name.to_owned(), sealed.to_owned());
+        self.writer
+            .run(Lane::New, move |db| sealed::keep(db, &name, &sealed, now))
+            .await
+    }
+
+    async fn known_objects(&self, keys: Vec<String>) -> Result<Vec<String>, StoreError> {
+        self.readers.scan(move |db| objects::known(db, keys)).await
+    }
+
+    async fn close(&self) {
+        // The readers first: the last connection to leave removes the log, and must be able to write.
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

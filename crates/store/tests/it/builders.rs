@@ -1,0 +1,361 @@
+//! Workspaces, videos and what happens to them, with every choice the test does not make already made.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use filmgate_core::asset::{Asset, Thumbnail};
+use filmgate_core::frame_size::FrameSize;
+use filmgate_core::id::{AssetId, Entropy, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::job::{
+    Abandoned, Admission, AmbiguousSubmit, Candidate, Event, Expectation, HoldTerms, Job, Mode,
+    Terms, admit, apply,
+};
+use filmgate_core::key::Workspace;
+use filmgate_core::money::{BasisPoints, Nanos};
+use filmgate_core::pricing::{Meter, PriceRules};
+use filmgate_core::provider::{Delivery, NativeId, SubmitRepeat, Usage};
+use filmgate_core::request::{Input, InputRole, MediaKind, ModelId, ProviderName, Request, Shape};
+use filmgate_core::time::UnixTime;
+use filmgate_store::{
+    AfterCommit, Basis, Binding, Claim, Committed, Created, Found, Funds, NewJob, Store, WorkerId,
+};
+
+pub(crate) const START: UnixTime = UnixTime::from_seconds(1_795_420_800);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
+/// What a video holds unless the test says otherwise: a dime.
+pub(crate) const HOLD: i64 = 100_000_000;
+
+pub(crate) fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub(crate) fn nanos(value: i64) -> Nanos {
+    Nanos::new(value).unwrap()
+}
+
+/// Different every time, and growing within a process, so that ids of one instant sort as they were made.
+pub(crate) fn entropy() -> Entropy {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut entropy = [0; 10];
+    entropy[2..].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    entropy
+}
+
+pub(crate) fn worker(name: &str) -> WorkerId {
+    WorkerId(name.to_owned())
+}
+
+pub(crate) async fn workspace(store: &dyn Store) -> WorkspaceId {
+    let id = WorkspaceId::mint(START, entropy());
+    let workspace = Workspace {
+        id,
+        name: format!("of {id}"),
+        created_at: START,
+    };
+    store.insert_workspace(workspace).await.unwrap();
+    id
+}
+
+/// A video about to be created.
+pub(crate) struct Video {
+    request: Request,
+    workspace: WorkspaceId,
+    at: UnixTime,
+    providers: Vec<&'static str>,
+    hold: Option<i64>,
+    funds: Funds,
+    binding: Option<Binding>,
+}
+
+impl Video {
+    pub(crate) fn of(workspace: WorkspaceId) -> Self {
+        Self {
+            request: Request::new(ModelId("maker/model".into()), "a fox in the snow"),
+            workspace,
+            at: START,
+            providers: vec!["one", "two"],
+            hold: Some(HOLD),
+            funds: Funds::NotNeeded,
+            binding: None,
+        }
+    }
+
+    pub(crate) fn at(self, at: UnixTime) -> Self {
+        Self { at, ..self }
+    }
+
+    pub(crate) fn by(self, providers: &[&'static str]) -> Self {
+        Self {
+            providers: providers.to_vec(),
+            ..self
+        }
+    }
+
+    pub(crate) fn prompt(mut self, prompt: &str) -> Self {
+        self.request.prompt = prompt.to_owned();
+        self
+    }
+
+    pub(crate) fn model(mut self, model: &str) -> Self {
+        self.request.model = ModelId(model.to_owned());
+        self
+    }
+
+    pub(crate) fn session(mut self, session: Option<&str>) -> Self {
+        self.request.session_id = session.map(str::to_owned);
+        self
+    }
+
+    pub(crate) fn metadata(mut self, key: &str, value: &str) -> Self {
+        self.request.metadata = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+        self
+    }
+
+    pub(crate) fn input(mut self, key: &str) -> Self {
+        self.request.inputs.push(Input {
+            kind: MediaKind::Image,
+            role: InputRole::FirstFrame,
+            reference_type: None,
+            key: key.to_owned(),
+            mime_type: "image/png".into(),
+            bytes: 1,
+            sha256: "00".into(),
+        });
+        self
+    }
+
+    pub(crate) fn needing_funds(self) -> Self {
+        Self {
+            funds: Funds::Needed,
+            ..self
+        }
+    }
+
+    pub(crate) fn bound(self, key: &str, digest: u8, expires_at: UnixTime) -> Self {
+        let binding = Binding {
+            workspace: self.workspace,
+            route: "videos.create".into(),
+            key: key.into(),
+            digest: [digest; 32],
+            expires_at,
+        };
+        Self {
+            binding: Some(binding),
+            ..self
+        }
+    }
+
+    pub(crate) fn build(self) -> NewJob {
+        let hold = self.hold.map(|amount| HoldTerms {
+            id: HoldId::mint(self.at, entropy()),
+            amount: nanos(amount),
+        });
+        let admission = Admission {
+            id: VideoId::mint(self.at, entropy()),
+            workspace: self.workspace,
+            key: KeyId::mint(self.at, entropy()),
+            request_id: "req".into(),
+            generation_id: GenerationId::mint(self.at, entropy()),
+            created_at: self.at,
+            origin: "http://127.0.0.1".into(),
+            request: Arc::new(self.request),
+            route: self.providers.iter().map(|name| candidate(name)).collect(),
+            dropped: Vec::new(),
+            terms: Terms {
+                mode: Mode::Metered,
+                markup: BasisPoints(0),
+                abandoned: Abandoned::User,
+                ambiguous_submit: AmbiguousSubmit::Fail,
+            },
+            hold,
+            quoted: None,
+            retried_from: None,
+        };
+        let opening = admit(&admission);
+        NewJob {
+            job: Job {
+                admission: Arc::new(admission),
+                life: opening.life.clone(),
+                version: 1,
+                fence: 0,
+            },
+            opening,
+            funds: self.funds,
+            binding: self.binding,
+        }
+    }
+
+    /// Stores it, which must succeed.
+    pub(crate) async fn create(self, store: &dyn Store) -> Job {
+        let new = self.build();
+        let job = new.job.clone();
+        assert_eq!(store.create_job(new).await.unwrap(), Created::New);
+        job
+    }
+}
+
+fn candidate(name: &str) -> Candidate {
+    Candidate {
+        provider: ProviderName(name.to_owned()),
+        native_model: "native".into(),
+        shape: Shape {
+            seconds: Some(4),
+            size: Some(FrameSize::new(1280, 720)),
+            audio: Some(false),
+        },
+        price: Some(PriceRules {
+            meters: vec![Meter::OutputSecond {
+                price_nanos: nanos(10_000_000),
+            }],
+        }),
+        quote: Some(nanos(40_000_000)),
+        submit_repeat: SubmitRepeat::Lookup,
+    }
+}
+
+pub(crate) fn asset(index: u32, key: &str) -> Asset {
+    Asset {
+        id: AssetId::mint(START, entropy()),
+        index,
+        key: key.to_owned(),
+        mime_type: "video/mp4".into(),
+        bytes: 1,
+        sha256: "00".into(),
+        size: FrameSize::new(1280, 720),
+        duration_ms: 4_000,
+        audio: false,
+        thumbnail: Some(Thumbnail {
+            key: format!("{key}.thumbnail"),
+            mime_type: "image/jpeg".into(),
+            bytes: 1,
+            sha256: "00".into(),
+        }),
+    }
+}
+
+pub(crate) fn submitted(attempt: u32) -> Event {
+    Event::Submitted {
+        attempt,
+        native: NativeId(format!("native-{attempt}")),
+        expectation: Expectation::default(),
+    }
+}
+
+pub(crate) fn succeeded() -> Event {
+    let delivery = Delivery {
+        outputs: Vec::new(),
+        missing: Vec::new(),
+        usage: Usage::default(),
+    };
+    Event::Succeeded { delivery }
+}
+
+pub(crate) fn stored(key: &str) -> Event {
+    Event::Stored {
+        assets: vec![asset(0, key)],
+        missing: Vec::new(),
+    }
+}
+
+pub(crate) fn cancel() -> Event {
+    Event::Cancel {
+        by: KeyId::mint(START, entropy()),
+    }
+}
+
+/// Claims the one job that is due.
+pub(crate) async fn claim(store: &dyn Store, by: &str, now: UnixTime) -> Claim {
+    let mut claims = store.claim_due(&worker(by), now, LEASE, 10).await.unwrap();
+    assert_eq!(claims.len(), 1, "one job was to be claimed");
+    claims.remove(0)
+}
+
+/// Applies `event` and commits it by `job`'s own fence, once.
+pub(crate) async fn commit(
+    store: &dyn Store,
+    job: &mut Job,
+    event: Event,
+    now: UnixTime,
+    after: AfterCommit,
+) -> Committed {
+    let transition = apply(job, event, now).unwrap();
+    let life = transition.life.clone();
+    let basis = Basis::Claim {
+        fence: job.fence,
+        version: job.version,
+        after,
+    };
+    let committed = store
+        .commit(job.admission.id, basis, transition)
+        .await
+        .unwrap();
+    if let Committed::Committed { version } = committed {
+        job.life = life;
+        job.version = version;
+    }
+    committed
+}
+
+/// Commits `events` one after the other and keeps the lease.
+pub(crate) async fn work(store: &dyn Store, job: &mut Job, events: Vec<Event>, now: UnixTime) {
+    for event in events {
+        let committed = commit(store, job, event, now, AfterCommit::KeepLease).await;
+        assert!(matches!(committed, Committed::Committed { .. }));
+    }
+}
+
+/// As a client's call does.
+pub(crate) async fn change(
+    store: &dyn Store,
+    job: &mut Job,
+    event: Event,
+    now: UnixTime,
+) -> Committed {
+    let transition = apply(job, event, now).unwrap();
+    let life = transition.life.clone();
+    let basis = Basis::Seen {
+        version: job.version,
+    };
+    let committed = store
+        .commit(job.admission.id, basis, transition)
+        .await
+        .unwrap();
+    if let Committed::Committed { version } = committed {
+        job.life = life;
+        job.version = version;
+    }
+    committed
+}
+
+/// The job as the store has it, which must be there.
+pub(crate) async fn find(store: &dyn Store, job: &Job) -> Job {
+    let found = store
+        .find_job(job.admission.workspace, job.admission.id)
+        .await
+        .unwrap();
+    match found {
+        Found::Job(job) => *job,
+        other => panic!("the job was not found: {other:?}"),
+    }
+}
+
+/// Creates a video and brings it to its end, its output under `key`.
+pub(crate) async fn completed(store: &dyn Store, video: Video, key: &str) -> Job {
+    let now = video.at;
+    let mut job = video.create(store).await;
+    let claims = store
+        .claim_due(&worker("builder"), now, LEASE, 100)
+        .await
+        .unwrap();
+    let claimed = claims
+        .into_iter()
+        .find(|claim| claim.job.admission.id == job.admission.id)
+        .expect("a new video is due");
+    job.fence = claimed.job.fence;
+    let events = vec![Event::Claimed, submitted(1), succeeded(), stored(key)];
+    work(store, &mut job, events, now).await;
+    store.give_back(job.admission.id, job.fence).await.unwrap();
+    job
+}
