@@ -1,1 +1,60 @@
+//! HTTP: what clients say becomes calls of the engine, and what the store knows becomes answers.
+//!
+//! A request goes `request_id` → `auth` → `request` (parsing) → `native` (one file per endpoint) → engine; what
+//! goes wrong on the way becomes HTTP in `error` alone. `native::view` is the only place a job is shown.
+//!
+//! Not here: any call to a provider, SQL, what a job costs, which clock (`engine.now()`).
 
+mod auth;
+mod config;
+mod docs;
+mod error;
+mod etag;
+mod idempotency;
+mod native;
+mod ops;
+mod origin;
+mod paging;
+mod prefer;
+mod query;
+mod request;
+mod request_id;
+
+pub use config::{Config, VideoConfig};
+
+use std::sync::Arc;
+
+use axum::Router;
+use filmgate_assets::signed_link::LinkKeys;
+use filmgate_engine::Engine;
+use tokio_util::sync::CancellationToken;
+
+/// What the routes are served from.
+#[derive(Clone)]
+pub struct Api {
+    pub engine: Engine,
+    pub link_keys: Arc<LinkKeys>,
+    pub config: Config,
+    pub video: VideoConfig,
+    /// Cancelled when the process shuts down: whoever waits is answered at once.
+    pub stop: CancellationToken,
+}
+
+/// The state every handler is handed.
+pub(crate) type Shared = Arc<Api>;
+
+/// All routes. The binary provides `ConnectInfo<SocketAddr>`; without it no proxy is trusted.
+pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    let (routes, openapi) = docs::routes(&api).split_for_parts();
+    let routes = routes
+        .merge(ops::documents(docs::finished(openapi)))
+        .fallback(error::no_such_route)
+        .with_state(Arc::clone(&api));
+    request_id::wrap(routes, &api)
+}
+
+/// The contract as OpenAPI 3.1, for `filmgate openapi`.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    docs::openapi()
+}

@@ -1,0 +1,61 @@
+//! The sections `[server]` and `[video]` of the configuration.
+
+use serde::{Deserialize, Deserializer};
+
+use crate::origin::Network;
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// The scheme, host and port clients reach us under. Where it is not set, each job's links use the
+    /// origin it was created by.
+    pub public_url: Option<String>,
+    /// Addresses or networks whose `X-Forwarded-Proto` and `X-Forwarded-Host` are believed.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<String>,
+    /// Web origins whose pages may call us from a browser. Empty: none.
+    pub cors_origins: Vec<String>,
+    /// The largest body of a create or a quote.
+    pub create_body_bytes: u64,
+    /// The largest body elsewhere, and of a JSON create without its `data:` URLs.
+    pub json_body_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            public_url: None,
+            trusted_proxies: Vec::new(),
+            cors_origins: Vec::new(),
+            create_body_bytes: 32 << 20,
+            json_body_bytes: 1 << 20,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct VideoConfig {
+    /// `false`: every video route answers 501, and running jobs go on.
+    pub enabled: bool,
+}
+
+impl Default for VideoConfig {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
+/// Refused where the file is read, so that the fault is told with its place.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let all = Vec::<String>::deserialize(deserializer)?;
+    match all.iter().find(|text| Network::parse(text).is_none()) {
+        Some(wrong) => Err(serde::de::Error::custom(format!(
+            "{wrong:?} is neither an IP address nor a network such as 10.0.0.0/8"
+        ))),
+        None => Ok(all),
+    }
+}

@@ -1,0 +1,123 @@
+//! Why a request was not admitted, as HTTP.
+
+use filmgate_core::id::InvalidId;
+use filmgate_core::request::{ModelId, Refusal};
+use filmgate_engine::AdmitError;
+use filmgate_store::StoreError;
+use http::StatusCode;
+
+use super::{ApiError, Detail};
+use crate::request::shortened;
+
+impl From<AdmitError> for ApiError {
+    fn from(error: AdmitError) -> Self {
+        match error {
+            AdmitError::UnknownModel { sent, nearest } => {
+                let message = format!(
+                    "{:?} was sent; allowed are the ids and aliases of GET /v1/videos/models{}",
+                    shortened(&sent.0),
+                    nearest_is(nearest)
+                );
+                unsupported_model(message).reason("unknown_model")
+            }
+            AdmitError::Retired { model, nearest } => unsupported_model(format!(
+                "{model} was sent; its maker has retired it{}",
+                nearest_is(nearest)
+            ))
+            .reason("model_retired"),
+            AdmitError::Refused { refusals, .. } => {
+                Self::invalid(refusals.into_iter().map(detail).collect())
+            }
+            AdmitError::NoProvider { model, dropped } => {
+                let mut error = Self::new(
+                    StatusCode::BAD_REQUEST,
+                    "unsupported_model_or_endpoint",
+                    format!("no provider of {model} can run this request"),
+                )
+                .reason("no_provider");
+                for drop in dropped {
+                    error = error.detail("provider", format!("{}: {}", drop.provider, drop.reason));
+                }
+                error
+            }
+            AdmitError::MaxCostExceeded {
+                max_cost,
+                lowest_hold,
+            } => {
+                let lowest = lowest_hold.map_or_else(
+                    || "a cost nobody can tell".to_owned(),
+                    |hold| format!("{hold} USD"),
+                );
+                let message =
+                    format!("{max_cost} USD was sent; the cheapest provider would hold {lowest}");
+                Self::new(
+                    StatusCode::PAYMENT_REQUIRED,
+                    "max_cost_exceeded",
+                    format!("max_cost: {message}"),
+                )
+                .detail("max_cost", message)
+            }
+            AdmitError::InsufficientFunds { .. } => Self::new(
+                StatusCode::PAYMENT_REQUIRED,
+                "insufficient_funds",
+                error.to_string(),
+            ),
+            AdmitError::IdempotencyConflict => Self::conflict(
+                "the Idempotency-Key was used with another body; use a new key for another request",
+            ),
+            AdmitError::IdempotencyInFlight => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency_conflict",
+                "a request with the same Idempotency-Key is still under way; send this one again in a moment",
+            )
+            .reason("idempotency_in_flight")
+            .should_retry("true"),
+            AdmitError::ReplayDeleted => Self::video_deleted(),
+            AdmitError::Input(_) => Self::internal(&error),
+            AdmitError::Store(store) => store.into(),
+        }
+    }
+}
+
+fn unsupported_model(message: String) -> ApiError {
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        "unsupported_model_or_endpoint",
+        format!("model: {message}"),
+    )
+    .detail("model", message)
+}
+
+fn nearest_is(model: Option<ModelId>) -> String {
+    model.map_or_else(String::new, |model| format!("; the nearest is {model}"))
+}
+
+fn detail(refusal: Refusal) -> Detail {
+    Detail {
+        path: refusal.field,
+        message: format!(
+            "{} was sent; allowed: {}",
+            shortened(&refusal.sent),
+            refusal.allowed
+        ),
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed => Self::overloaded("the server is shutting down; try again"),
+            StoreError::Open(_)
+            | StoreError::Newer { .. }
+            | StoreError::Database(_)
+            | StoreError::Corrupt(_) => Self::internal(&error),
+        }
+    }
+}
+
+/// An id in a body or a query; in a path it is a 404.
+impl ApiError {
+    pub(crate) fn bad_id(path: &str, error: &InvalidId) -> Self {
+        Self::validation(path, error.to_string())
+    }
+}

@@ -1,0 +1,72 @@
+//! Why a call about a job, a key or a workspace did not come off, as HTTP.
+
+use filmgate_assets::read::ReadError;
+use filmgate_assets::signed_link::LinkError;
+use filmgate_engine::keys::KeyError;
+use filmgate_engine::{CancelError, DeleteError, RetryError};
+
+use super::ApiError;
+
+impl From<CancelError> for ApiError {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::NotFound => Self::no_video(),
+            CancelError::Deleted => Self::video_deleted(),
+            CancelError::Terminal(_) => Self::validation("video_id", error.to_string())
+                .reason("video_cancel_requires_non_terminal_status"),
+            CancelError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<DeleteError> for ApiError {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::NotFound => Self::no_video(),
+            DeleteError::Deleted => Self::video_deleted(),
+            DeleteError::NotTerminal(_) => Self::validation("video_id", error.to_string())
+                .reason("video_delete_requires_terminal_status"),
+            DeleteError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<RetryError> for ApiError {
+    fn from(error: RetryError) -> Self {
+        match error {
+            RetryError::NotFound => Self::no_video(),
+            RetryError::Deleted => Self::video_deleted(),
+            RetryError::NotEnded(_) => Self::validation("video_id", error.to_string())
+                .reason("video_retry_requires_unsuccessful_status"),
+            RetryError::Input(_) => Self::internal(&error),
+            RetryError::Admit(admit) => admit.into(),
+            RetryError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<LinkError> for ApiError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::BadSignature => Self::forbidden(error.to_string()).reason("bad_signature"),
+            LinkError::Expired => Self::link_expired(error.to_string()),
+        }
+    }
+}
+
+impl From<ReadError> for ApiError {
+    fn from(error: ReadError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<KeyError> for ApiError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::UnknownWorkspace(_) => Self::validation("workspace_id", error.to_string()),
+            KeyError::NameTaken(_) => Self::validation("name", error.to_string()),
+            KeyError::Malformed => Self::internal(&error),
+            KeyError::Store(store) => store.into(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `POST /v1/videos`: a request becomes a durable job.
+
+use axum::extract::{FromRequestParts, State};
+use axum::response::Response;
+use filmgate_core::job::Job;
+use filmgate_core::request::Request;
+use filmgate_engine::{AdmitError, Admitted, Provenance, Until};
+use filmgate_store::Found;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::{shown, status};
+use crate::auth::Member;
+use crate::error::{ApiError, ErrorBody};
+use crate::native::view::VideoStatus;
+use crate::origin::Origin;
+use crate::prefer::Wait;
+use crate::request::create::{Create, CreateVideo};
+use crate::request_id::ThisRequest;
+use crate::{Api, Shared, idempotency};
+
+/// What is known of a request before its body is read.
+pub(crate) struct Arrival {
+    request_id: String,
+    origin: String,
+    key: Option<String>,
+}
+
+impl FromRequestParts<Shared> for Arrival {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, ApiError> {
+        let Origin(origin) = Origin::from_request_parts(parts, api).await?;
+        let request_id = parts
+            .extensions
+            .get::<ThisRequest>()
+            .map(|ThisRequest(id)| id.to_string())
+            .unwrap_or_default();
+        Ok(Self {
+            request_id,
+            origin,
+            key: idempotency::key(&parts.headers)?,
+        })
+    }
+}
+
+impl Arrival {
+    pub(crate) fn through(self, route: &'static str) -> Provenance {
+        Provenance {
+            request_id: self.request_id,
+            origin: self.origin,
+            idempotency: self.key.map(|key| (route, key)),
+        }
+    }
+}
+
+/// Create a video
+///
+/// Validates, prices and holds, then stores the job and answers with its status; providers are asked afterwards. A
+/// refused request costs nothing and leaves nothing behind.
+#[utoipa::path(
+    post,
+    path = "/",
+    tag = "videos",
+    security(("bearer" = [])),
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, bound for 24 hours: the same key and body answer with the same video"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: answer when the video is terminal or N seconds, at most 60, have passed"),
+    ),
+    request_body(content((CreateVideo = "application/json"), (CreateVideo = "multipart/form-data"))),
+    responses(
+        (status = 202, description = "The job is stored", body = VideoStatus, headers(
+            ("Retry-After" = u32, description = "`poll_after_seconds`, while the video is not terminal"),
+            ("Preference-Applied" = String, description = "the wait that was honoured"),
+            ("idempotent-replayed" = String, description = "`true` where the key made this video before"),
+        )),
+        (status = 400, description = "A field does not hold what it may", body = ErrorBody),
+        (status = 401, description = "No key, or not a valid one", body = ErrorBody),
+        (status = 402, description = "The funds or `max_cost` do not cover it", body = ErrorBody),
+        (status = 403, description = "The key's role is not enough", body = ErrorBody),
+        (status = 404, description = "The video of this Idempotency-Key was deleted", body = ErrorBody),
+        (status = 408, description = "The body stalled", body = ErrorBody),
+        (status = 409, description = "The Idempotency-Key was used with another body, or is in use right now", body = ErrorBody),
+        (status = 413, description = "The body is too large", body = ErrorBody),
+        (status = 415, description = "Neither JSON nor multipart", body = ErrorBody),
+        (status = "5XX", description = "The gateway failed, or the video API is switched off", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn create(
+    State(api): State<Shared>,
+    member: Member,
+    arrival: Arrival,
+    headers: HeaderMap,
+    body: Create,
+) -> Result<Response, ApiError> {
+    let lowered = body.lower()?;
+    // Only needed where it is refused, and then to say who would take it.
+    let request = lowered.ask.request.clone();
+    let from = arrival.through("videos.create");
+    match api.engine.create(member.caller(), lowered.ask, from).await {
+        Ok(admitted) => Ok(accepted(&api, admitted, &headers).await),
+        Err(error) => Err(refused(&api, error, &request, &lowered.input_paths)),
+    }
+}
+
+/// 202 with the job as it is, after the wait the client prefers. Nothing here fails once a job exists.
+pub(crate) async fn accepted(api: &Api, admitted: Admitted, headers: &HeaderMap) -> Response {
+    let (mut job, replayed): (Job, bool) = match admitted {
+        Admitted::New(job) => (job, false),
+        Admitted::Replayed(job) => (job, true),
+    };
+    let wait = Wait::preferred(headers);
+    if let Some(wait) = wait {
+        let (workspace, id) = (job.admission.workspace, job.admission.id);
+        match status::waited(api, workspace, id, Until::Terminal, wait).await {
+            Ok(Found::Job(later)) => job = *later,
+            // Deleted meanwhile: the answer is still the job that was made.
+            Ok(Found::Deleted | Found::Absent) => {}
+            Err(error) => {
+                tracing::warn!(video.id = %id, error = &error as &dyn std::error::Error, "the wait for video {id} broke off");
+            }
+        }
+    }
+    let mut response = shown(api, StatusCode::ACCEPTED, &job);
+    let headers = response.headers_mut();
+    if let Some(wait) = wait {
+        let applied = HeaderValue::try_from(format!("wait={}", wait.seconds()))
+            .expect("digits make a header value");
+        headers.insert(HeaderName::from_static("preference-applied"), applied);
+    }
+    if replayed {
+        headers.insert(
+            HeaderName::from_static("idempotent-replayed"),
+            HeaderValue::from_static("true"),
+        );
+    }
+    response
+}
+
+/// The refusal, each input under the name the client gave it, and with a model that would take the request.
+pub(crate) fn refused(
+    api: &Api,
+    mut error: AdmitError,
+    request: &Request,
+    input_paths: &[String],
+) -> ApiError {
+    let mut taker = None;
+    if let AdmitError::Refused { refusals, .. } = &mut error {
+        for refusal in refusals {
+            let number = refusal
+                .field
+                .strip_prefix("input_references[")
+                .and_then(|rest| rest.strip_suffix(']'))
+                .and_then(|number| number.parse::<usize>().ok());
+            if let Some(path) = number.and_then(|number| input_paths.get(number)) {
+                refusal.field.clone_from(path);
+            }
+        }
+        taker = another_model_that_takes(api, request);
+    }
+    let error = ApiError::from(error);
+    match taker {
+        Some(model) => error.detail("model", format!("{model} would take this request")),
+        None => error,
+    }
+}
+
+fn another_model_that_takes(api: &Api, request: &Request) -> Option<String> {
+    use filmgate_catalogue::ModelStatus;
+    api.engine
+        .catalogue()
+        .models()
+        .iter()
+        .filter(|model| model.status != ModelStatus::Retired)
+        .find(|model| {
+            model.pairs.iter().any(|pair| {
+                api.engine.has_account(&pair.provider) && pair.capabilities.resolve(request).is_ok()
+            })
+        })
+        .map(|model| model.id.to_string())
+}

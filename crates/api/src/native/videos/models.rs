@@ -1,0 +1,415 @@
+//! `GET /v1/videos/models`: what can be asked for, and of whom.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use filmgate_catalogue::{AudioMode, Capabilities, Model, ModelStatus, Pair};
+use filmgate_core::money::Nanos;
+use filmgate_core::pricing::Meter;
+use serde::Serialize;
+use serde_json::{Value, json as value};
+use utoipa::ToSchema;
+
+use super::json;
+use crate::auth::Reader;
+use crate::error::{ApiError, ErrorBody};
+use crate::query::Query;
+use crate::request::shortened;
+use crate::{Api, Shared};
+
+/// All models, each with what it takes and what it costs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelList {
+    /// Always `list`.
+    object: &'static str,
+    data: Vec<ModelView>,
+}
+
+/// One model.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelView {
+    /// The same as `model`.
+    id: String,
+    /// Always `model`.
+    object: &'static str,
+    model: String,
+    name: String,
+    aliases: Vec<String>,
+    /// `active`, `preview`, `deprecated` or `retired`.
+    status: &'static str,
+    /// A configured provider has it, and it is not retired.
+    available: bool,
+    /// `text`, `image`, `video`, `audio`.
+    input_types: Vec<&'static str>,
+    /// `video`, and `audio` where it can have sound.
+    output_types: Vec<&'static str>,
+    /// The request fields at least one of its providers takes.
+    supported_params: Vec<&'static str>,
+    /// The same as `supported_params`.
+    supported_parameters: Vec<&'static str>,
+    /// For each of them, what it may hold, by the first provider that takes it.
+    #[schema(value_type = Object)]
+    supported_params_detail: BTreeMap<&'static str, Value>,
+    /// The same as `supported_params_detail`.
+    #[schema(value_type = Object)]
+    supported_parameters_detail: BTreeMap<&'static str, Value>,
+    providers: Vec<PairView>,
+    /// The lowest price of each meter in nano-dollars, before markup; empty where none is known.
+    pricing: Vec<PriceView>,
+    /// The same, by meter, as decimal dollars.
+    pricing_skus: BTreeMap<&'static str, String>,
+}
+
+/// The model at one provider.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PairView {
+    /// As `provider.only` and its kin name it.
+    id: String,
+    /// It is configured here.
+    available: bool,
+    input_types: Vec<&'static str>,
+    output_types: Vec<&'static str>,
+    supported_params: Vec<&'static str>,
+    supported_parameters: Vec<&'static str>,
+    #[schema(value_type = Object)]
+    supported_params_detail: BTreeMap<&'static str, Value>,
+    #[schema(value_type = Object)]
+    supported_parameters_detail: BTreeMap<&'static str, Value>,
+    /// The keys of `provider_params` it takes.
+    passthrough: Vec<String>,
+    pricing: Vec<PriceView>,
+    pricing_skus: BTreeMap<&'static str, String>,
+}
+
+/// The price of one meter.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct PriceView {
+    /// What is counted, such as `output_second`.
+    meter: &'static str,
+    price_nanos: i64,
+    /// Always `usd`.
+    currency: &'static str,
+}
+
+/// List models
+///
+/// The catalogue, filtered. `available` tells whether a provider is configured here.
+#[utoipa::path(
+    get,
+    path = "/models",
+    tag = "videos",
+    security(("bearer" = [])),
+    params(
+        ("params" = Option<String>, Query, description = "only models that take all of these request fields; repeated or with commas, aliases too"),
+        ("provider" = Option<String>, Query, description = "only models this provider has"),
+        ("input_type" = Option<String>, Query, description = "`text`, `image`, `video` or `audio`"),
+        ("max_price_per_second" = Option<String>, Query, description = "decimal US dollars for a second of output, before markup"),
+    ),
+    responses(
+        (status = 200, description = "The models", body = ModelList),
+        (status = 400, description = "A parameter does not hold what it may", body = ErrorBody),
+        (status = 401, description = "No key, or not a valid one", body = ErrorBody),
+        (status = "5XX", description = "The gateway failed, or the video API is switched off", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn models(
+    State(api): State<Shared>,
+    Reader(_key): Reader,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let filter = Filter::read(&query)?;
+    let data = api
+        .engine
+        .catalogue()
+        .models()
+        .iter()
+        .map(|model| ModelView::of(&api, model))
+        .filter(|model| filter.fits(model))
+        .collect();
+    Ok(json(ModelList {
+        object: "list",
+        data,
+    }))
+}
+
+#[derive(Debug)]
+struct Filter {
+    params: Vec<String>,
+    provider: Option<String>,
+    input_type: Option<String>,
+    most_nanos: Option<i64>,
+}
+
+impl Filter {
+    fn read(query: &Query) -> Result<Self, ApiError> {
+        let input_type = query.last("input_type").map(str::to_owned);
+        if let Some(word) = &input_type
+            && !["text", "image", "video", "audio"].contains(&word.as_str())
+        {
+            return Err(ApiError::validation(
+                "input_type",
+                format!(
+                    "{:?} was sent; allowed are text, image, video and audio",
+                    shortened(word)
+                ),
+            ));
+        }
+        let most_nanos = query
+            .last("max_price_per_second")
+            .map(|text| {
+                text.parse::<Nanos>().map(Nanos::get).map_err(|_| {
+                    ApiError::validation(
+                        "max_price_per_second",
+                        format!(
+                            "{:?} was sent; allowed are US dollars such as 0.25",
+                            shortened(text)
+                        ),
+                    )
+                })
+            })
+            .transpose()?;
+        Ok(Self {
+            params: query
+                .list("params")
+                .iter()
+                .map(|name| canonical(name).to_owned())
+                .collect(),
+            provider: query.last("provider").map(str::to_owned),
+            input_type,
+            most_nanos,
+        })
+    }
+
+    /// Every condition on one provider, so that a model is not shown for two halves of a wish.
+    fn fits_pair(&self, pair: &PairView) -> bool {
+        let takes = |name: &String| {
+            pair.supported_params
+                .iter()
+                .any(|param| param.eq_ignore_ascii_case(name))
+        };
+        self.params.iter().all(takes)
+            && self.provider.as_ref().is_none_or(|name| *name == pair.id)
+            && self
+                .input_type
+                .as_ref()
+                .is_none_or(|kind| pair.input_types.contains(&kind.as_str()))
+            && self.most_nanos.is_none_or(|most| {
+                pair.pricing
+                    .iter()
+                    .any(|price| price.meter == "output_second" && price.price_nanos <= most)
+            })
+    }
+
+    fn fits(&self, model: &ModelView) -> bool {
+        model.providers.iter().any(|pair| self.fits_pair(pair))
+    }
+}
+
+/// The names clients of other APIs know a field by.
+fn canonical(name: &str) -> &str {
+    match name {
+        "seconds" | "duration_seconds" => "duration",
+        "n" | "num_videos" | "number_of_videos" => "sample_count",
+        "audio" => "generate_audio",
+        "input_reference" | "frame_images" | "image" => "input_references",
+        other => other,
+    }
+}
+
+impl ModelView {
+    fn of(api: &Api, model: &Model) -> Self {
+        let providers: Vec<PairView> = model
+            .pairs
+            .iter()
+            .map(|pair| PairView::of(api, pair))
+            .collect();
+        let retired = model.status == ModelStatus::Retired;
+        let merged = |of: fn(&PairView) -> &Vec<&'static str>| {
+            let mut all = Vec::new();
+            for word in providers.iter().flat_map(of) {
+                if !all.contains(word) {
+                    all.push(*word);
+                }
+            }
+            all
+        };
+        let mut detail = BTreeMap::new();
+        for (name, value) in providers
+            .iter()
+            .flat_map(|pair| &pair.supported_params_detail)
+        {
+            detail.entry(*name).or_insert_with(|| value.clone());
+        }
+        let supported = merged(|pair| &pair.supported_params);
+        let pricing = cheapest(&providers);
+        Self {
+            id: model.id.0.clone(),
+            object: "model",
+            model: model.id.0.clone(),
+            name: model.name.clone(),
+            aliases: model.aliases.clone(),
+            status: match model.status {
+                ModelStatus::Active => "active",
+                ModelStatus::Preview => "preview",
+                ModelStatus::Deprecated => "deprecated",
+                ModelStatus::Retired => "retired",
+            },
+            available: !retired && providers.iter().any(|pair| pair.available),
+            input_types: merged(|pair| &pair.input_types),
+            output_types: merged(|pair| &pair.output_types),
+            supported_parameters: supported.clone(),
+            supported_params: supported,
+            supported_parameters_detail: detail.clone(),
+            supported_params_detail: detail,
+            pricing_skus: skus(&pricing),
+            pricing,
+            providers,
+        }
+    }
+}
+
+impl PairView {
+    fn of(api: &Api, pair: &Pair) -> Self {
+        let capabilities = &pair.capabilities;
+        let detail = detail(capabilities);
+        let supported: Vec<&'static str> = detail.keys().copied().collect();
+        let pricing: Vec<PriceView> = pair
+            .price
+            .iter()
+            .flat_map(|price| &price.meters)
+            .map(|meter| match meter {
+                Meter::OutputSecond { price_nanos } => PriceView {
+                    meter: "output_second",
+                    price_nanos: price_nanos.get(),
+                    currency: "usd",
+                },
+            })
+            .collect();
+        let mut input_types = vec!["text"];
+        for slot in &capabilities.inputs {
+            if !input_types.contains(&slot.kind.as_str()) {
+                input_types.push(slot.kind.as_str());
+            }
+        }
+        let output_types = match capabilities.audio {
+            AudioMode::Never => vec!["video"],
+            AudioMode::Always | AudioMode::Toggle => vec!["video", "audio"],
+        };
+        Self {
+            id: pair.provider.0.clone(),
+            available: api.engine.has_account(&pair.provider),
+            input_types,
+            output_types,
+            supported_parameters: supported.clone(),
+            supported_params: supported,
+            supported_parameters_detail: detail.clone(),
+            supported_params_detail: detail,
+            passthrough: capabilities.passthrough.clone(),
+            pricing_skus: skus(&pricing),
+            pricing,
+        }
+    }
+}
+
+/// What each field may hold at one provider.
+fn detail(capabilities: &Capabilities) -> BTreeMap<&'static str, Value> {
+    let duration = &capabilities.duration;
+    let sizes: Vec<String> = capabilities
+        .sizes
+        .iter()
+        .map(|offered| offered.size.to_string())
+        .collect();
+    let default = capabilities.offered(capabilities.default_size);
+    let mut detail = BTreeMap::from([
+        ("prompt", value!({"type": "string", "max_length": 32_000})),
+        (
+            "duration",
+            value!({"type": "integer", "unit": "seconds", "min": duration.min, "max": duration.max, "default": duration.default}),
+        ),
+        (
+            "size",
+            value!({"type": "string", "values": sizes, "default": capabilities.default_size.to_string()}),
+        ),
+        (
+            "resolution",
+            value!({
+                "type": "string",
+                "values": unique(capabilities.sizes.iter().map(|offered| offered.resolution.as_str())),
+                "default": default.map(|offered| &offered.resolution),
+            }),
+        ),
+        (
+            "aspect_ratio",
+            value!({
+                "type": "string",
+                "values": unique(capabilities.sizes.iter().map(|offered| offered.aspect_ratio.as_str())),
+                "default": default.map(|offered| &offered.aspect_ratio),
+            }),
+        ),
+        (
+            "sample_count",
+            value!({"type": "integer", "min": 1, "max": capabilities.max_samples, "default": 1}),
+        ),
+    ]);
+    let audio = match capabilities.audio {
+        AudioMode::Always => Some((vec![true], true)),
+        AudioMode::Toggle => Some((vec![false, true], false)),
+        AudioMode::Never => None,
+    };
+    if let Some((values, default)) = audio {
+        let audio = value!({"type": "boolean", "values": values, "default": default});
+        detail.insert("generate_audio", audio);
+    }
+    if let Some(seed) = capabilities.seed {
+        let seed = value!({"type": "integer", "min": seed.min, "max": seed.max});
+        detail.insert("seed", seed);
+    }
+    if !capabilities.inputs.is_empty() {
+        let slots: Vec<Value> = capabilities
+            .inputs
+            .iter()
+            .map(|slot| value!({"type": slot.kind.as_str(), "role": slot.role.as_str(), "max": slot.max}))
+            .collect();
+        detail.insert(
+            "input_references",
+            value!({"type": "array", "slots": slots}),
+        );
+    }
+    if !capabilities.passthrough.is_empty() {
+        let keys = &capabilities.passthrough;
+        detail.insert("provider_params", value!({"type": "object", "keys": keys}));
+    }
+    detail
+}
+
+fn unique<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut all = Vec::new();
+    for word in words {
+        if !all.contains(&word) {
+            all.push(word);
+        }
+    }
+    all
+}
+
+fn cheapest(providers: &[PairView]) -> Vec<PriceView> {
+    let mut lowest: Vec<PriceView> = Vec::new();
+    for price in providers.iter().flat_map(|pair| &pair.pricing) {
+        match lowest.iter_mut().find(|known| known.meter == price.meter) {
+            Some(known) => known.price_nanos = known.price_nanos.min(price.price_nanos),
+            None => lowest.push(price.clone()),
+        }
+    }
+    lowest
+}
+
+fn skus(pricing: &[PriceView]) -> BTreeMap<&'static str, String> {
+    pricing
+        .iter()
+        .filter_map(|price| {
+            let amount = Nanos::new(price.price_nanos)?;
+            Some((price.meter, amount.to_string()))
+        })
+        .collect()
+}

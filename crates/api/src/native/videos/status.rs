@@ -1,0 +1,129 @@
+//! `GET /v1/videos/{video_id}`: served from the job store alone, perhaps after a wait.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use filmgate_core::id::{VideoId, WorkspaceId};
+use filmgate_core::job::Job;
+use filmgate_engine::Until;
+use filmgate_store::{Found, StoreError};
+use http::header::{CACHE_CONTROL, ETAG};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::{frame, shown_in};
+use crate::auth::Reader;
+use crate::error::{ApiError, ErrorBody};
+use crate::native::view::VideoStatus;
+use crate::native::{Named, the_job};
+use crate::prefer::Wait;
+use crate::query::Query;
+use crate::{Api, Shared, etag};
+
+/// Get a video's status
+///
+/// Answers at once from the job store. With `wait` it is held until the video is terminal; with an `If-None-Match`
+/// that matches as well, until anything about it changes.
+#[utoipa::path(
+    get,
+    path = "/{video_id}",
+    tag = "videos",
+    security(("bearer" = [])),
+    params(
+        ("video_id" = String, Path, description = "`video_` and 26 characters"),
+        ("wait" = Option<u64>, Query, description = "whole seconds to wait at most; more than 60 counts as 60"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`, the same as the query parameter"),
+        ("If-None-Match" = Option<String>, Header, description = "the `ETag` of an earlier answer"),
+    ),
+    responses(
+        (status = 200, description = "The video as it is", body = VideoStatus, headers(
+            ("ETag" = String, description = "strong: of the version, the link bucket and the origin"),
+            ("Retry-After" = u32, description = "`poll_after_seconds`, while the video is not terminal"),
+        )),
+        (status = 304, description = "Unchanged since the answer with this `ETag`"),
+        (status = 400, description = "`wait` is not a whole number", body = ErrorBody),
+        (status = 401, description = "No key, or not a valid one", body = ErrorBody),
+        (status = 404, description = "No such video in this workspace, or it was deleted", body = ErrorBody),
+        (status = "5XX", description = "The gateway failed, or the video API is switched off", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn status(
+    State(api): State<Shared>,
+    Reader(key): Reader,
+    Named(id): Named,
+    query: Query,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let wait = Wait::of(&query, &headers)?.filter(|wait| wait.seconds() > 0);
+    let workspace = key.workspace;
+    if headers.contains_key(http::header::IF_NONE_MATCH) {
+        let version = api.engine.store().version_of(workspace, id).await?;
+        let seen = version
+            .and_then(|version| known(&api, &headers, id, version).map(|tag| (version, tag)));
+        if let Some((version, tag)) = seen {
+            let Some(wait) = wait else {
+                return Ok(unchanged(&tag));
+            };
+            let until = Until::ChangedFrom(version);
+            let job = the_job(waited(&api, workspace, id, until, wait).await?)?;
+            return Ok(match known(&api, &headers, id, job.version) {
+                Some(tag) => unchanged(&tag),
+                None => tagged(&api, &job),
+            });
+        }
+        let job = the_job(api.engine.find(workspace, id).await?)?;
+        return Ok(tagged(&api, &job));
+    }
+    let found = match wait {
+        Some(wait) => waited(&api, workspace, id, Until::Terminal, wait).await?,
+        None => api.engine.find(workspace, id).await?,
+    };
+    Ok(tagged(&api, &the_job(found)?))
+}
+
+/// Waits as the client asked, or until the process shuts down.
+pub(crate) async fn waited(
+    api: &Api,
+    workspace: WorkspaceId,
+    id: VideoId,
+    until: Until,
+    wait: Wait,
+) -> Result<Found, StoreError> {
+    // Either branch may be dropped: waiting changes nothing.
+    tokio::select! {
+        found = api.engine.wait(workspace, id, until, wait.duration()) => found,
+        () = api.stop.cancelled() => api.engine.find(workspace, id).await,
+    }
+}
+
+/// The tag of the answer this moment would give, if the client has it.
+fn known(api: &Api, headers: &HeaderMap, id: VideoId, version: u64) -> Option<String> {
+    let frame = frame(api);
+    let tag = etag::of_status(id, version, frame.bucket, frame.public_url);
+    etag::is_known(headers, &tag).then_some(tag)
+}
+
+fn tagged(api: &Api, job: &Job) -> Response {
+    // One frame for both: the tag must name the links that are shown.
+    let frame = frame(api);
+    let mut response = shown_in(&frame, StatusCode::OK, job);
+    let tag = etag::of_status(
+        job.admission.id,
+        job.version,
+        frame.bucket,
+        frame.public_url,
+    );
+    tag_onto(&mut response, &tag);
+    response
+}
+
+fn unchanged(tag: &str) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    tag_onto(&mut response, tag);
+    response
+}
+
+fn tag_onto(response: &mut Response, tag: &str) {
+    let headers = response.headers_mut();
+    let tag = HeaderValue::try_from(tag).expect("a tag is hexadecimal in quotes");
+    headers.insert(ETAG, tag);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+}

@@ -1,0 +1,157 @@
+//! Under which origin (scheme, host, port) a client reached us: absolute URLs are built on it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::header::{HOST, HeaderName};
+use http::request::Parts;
+use http::uri::Authority;
+
+use crate::error::ApiError;
+use crate::{Api, Shared};
+
+/// The origin of the request at hand.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin(pub(crate) String);
+
+/// One address or a block of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Network {
+    address: IpAddr,
+    prefix: u32,
+}
+
+impl Network {
+    /// Reads `10.0.0.0/8`, `::1` and the like.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address.parse().ok()?, Some(prefix.parse().ok()?)),
+            None => (text.parse().ok()?, None),
+        };
+        let most = if matches!(address, IpAddr::V4(_)) {
+            32
+        } else {
+            128
+        };
+        let prefix = prefix.unwrap_or(most);
+        (prefix <= most).then_some(Self { address, prefix })
+    }
+
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(net), IpAddr::V4(other)) => {
+                let shift = 32 - self.prefix;
+                shift == 32 || u32::from(net) >> shift == u32::from(other) >> shift
+            }
+            (IpAddr::V6(net), IpAddr::V6(other)) => {
+                let shift = 128 - self.prefix;
+                shift == 128 || u128::from(net) >> shift == u128::from(other) >> shift
+            }
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+}
+
+impl FromRequestParts<Shared> for Origin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, ApiError> {
+        if let Some(public) = public_url(api) {
+            return Ok(Self(public.to_owned()));
+        }
+        let trusted = parts
+            .extensions
+            .get::<ConnectInfo<SocketAddr>>()
+            .is_some_and(|ConnectInfo(peer)| {
+                api.config
+                    .trusted_proxies
+                    .iter()
+                    .filter_map(|text| Network::parse(text))
+                    .any(|network| network.contains(peer.ip()))
+            });
+        let forwarded = |name: &'static str| {
+            trusted
+                .then(|| first_value(parts, HeaderName::from_static(name)))
+                .flatten()
+        };
+        let scheme = match forwarded("x-forwarded-proto").as_deref() {
+            Some("https") => "https",
+            _ => "http",
+        };
+        let host = forwarded("x-forwarded-host")
+            .and_then(valid_host)
+            .or_else(|| first_value(parts, HOST).and_then(valid_host))
+            .or_else(|| {
+                let authority = parts.uri.authority()?;
+                valid_host(authority.as_str().to_owned())
+            })
+            .unwrap_or_else(|| api.config.listen.clone());
+        Ok(Self(format!("{scheme}://{host}")))
+    }
+}
+
+/// The configured origin, without the slash some write at its end.
+pub(crate) fn public_url(api: &Api) -> Option<&str> {
+    api.config
+        .public_url
+        .as_deref()
+        .map(|url| url.trim_end_matches('/'))
+        .filter(|url| !url.is_empty())
+}
+
+fn first_value(parts: &Parts, name: HeaderName) -> Option<String> {
+    let text = parts.headers.get(name)?.to_str().ok()?;
+    Some(text.split(',').next()?.trim().to_owned())
+}
+
+/// A host and perhaps a port, of characters that mean nothing else in a URL.
+fn valid_host(text: String) -> Option<String> {
+    let plain = text.len() <= 255
+        && text.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+        });
+    let authority: Authority = text.parse().ok()?;
+    (plain && !authority.host().is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_its_addresses_and_no_others() {
+        let within = |network: &str, address: &str| {
+            Network::parse(network)
+                .unwrap()
+                .contains(address.parse().unwrap())
+        };
+        assert!(within("10.0.0.0/8", "10.200.3.4"));
+        assert!(!within("10.0.0.0/8", "11.0.0.1"));
+        assert!(within("127.0.0.1", "::ffff:127.0.0.1"));
+        assert!(within("0.0.0.0/0", "8.8.8.8"));
+        assert!(within("::/0", "fe80::1"));
+        assert!(!within("::1", "::2"));
+        for text in ["", "10.0.0.0/33", "::/129", "host", "10.0.0.0/-1"] {
+            assert_eq!(Network::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_could_mislead_is_not_taken() {
+        for good in ["127.0.0.1:8080", "example.org", "[::1]:80"] {
+            assert_eq!(valid_host(good.into()).as_deref(), Some(good));
+        }
+        for bad in [
+            "",
+            "a/b",
+            "user@host",
+            "a b",
+            "a?x",
+            "a#x",
+            "\"><script>",
+            "é",
+        ] {
+            assert_eq!(valid_host(bad.into()), None, "{bad}");
+        }
+    }
+}

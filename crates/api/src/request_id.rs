@@ -1,0 +1,162 @@
+//! The outermost layers: every request has an id and a span, every error the envelope, every panic an answer.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use filmgate_core::id::RequestId;
+use filmgate_engine::entropy;
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer, ExposeHeaders};
+use tracing::Instrument;
+
+use crate::Shared;
+use crate::error::ApiError;
+
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of the request at hand: the client's own, or ours.
+#[derive(Debug, Clone)]
+pub(crate) struct ThisRequest(pub(crate) Arc<str>);
+
+pub(crate) fn wrap(routes: Router, api: &Shared) -> Router {
+    let routes = routes
+        .layer(CompressionLayer::new().compress_when(may_be_compressed))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(Arc::clone(api), identify));
+    if api.config.cors_origins.is_empty() {
+        return routes;
+    }
+    routes.layer(cors(&api.config.cors_origins))
+}
+
+async fn identify(State(api): State<Shared>, mut request: Request, next: Next) -> Response {
+    let id = sent_id(request.headers())
+        .unwrap_or_else(|| RequestId::mint(api.engine.now(), entropy::draw()).to_string());
+    let id: Arc<str> = id.into();
+    request
+        .extensions_mut()
+        .insert(ThisRequest(Arc::clone(&id)));
+    let head = request.method() == Method::HEAD;
+    let span = tracing::info_span!(
+        "http.request",
+        request.id = %id,
+        http.method = %request.method(),
+        http.path = request.uri().path(),
+    );
+    let response = next.run(request).instrument(span).await;
+    let mut response = enveloped(response, &id, head);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// Puts every error into the envelope, whoever answered it.
+fn enveloped(response: Response, id: &str, head: bool) -> Response {
+    if response.status().as_u16() < 400 {
+        return response;
+    }
+    let (mut parts, _) = response.into_parts();
+    let error = parts
+        .extensions
+        .remove::<ApiError>()
+        .unwrap_or_else(|| ApiError::of_status(parts.status));
+    parts.status = error.status();
+    let text = serde_json::to_vec(&error.body(id)).expect("an envelope is plain data");
+    let headers = &mut parts.headers;
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+    let body = if head { Body::empty() } else { text.into() };
+    Response::from_parts(parts, body)
+}
+
+fn sent_id(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let fits = (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+    fits.then(|| text.to_owned())
+}
+
+fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
+    let message = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    tracing::error!(panic = message, "a request met a bug");
+    ApiError::broken().into_response()
+}
+
+/// A strong `ETag` names the bytes as they are, and media does not get smaller.
+fn may_be_compressed(
+    _status: StatusCode,
+    _version: Version,
+    headers: &HeaderMap,
+    _extensions: &http::Extensions,
+) -> bool {
+    let text = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|kind| {
+            ["application/json", "text/", "application/javascript"]
+                .iter()
+                .any(|known| kind.starts_with(known))
+        });
+    text && !headers.contains_key(ETAG)
+}
+
+/// Pages of other origins see us only where the operator named them.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origin = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(
+            origins
+                .iter()
+                .filter_map(|origin| HeaderValue::from_str(origin).ok()),
+        )
+    };
+    let name = HeaderName::from_static;
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_headers(
+            [
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "if-none-match",
+                "if-range",
+                "prefer",
+                "range",
+                "x-request-id",
+            ]
+            .map(name),
+        )
+        .expose_headers(ExposeHeaders::list(
+            [
+                "etag",
+                "retry-after",
+                "x-request-id",
+                "x-should-retry",
+                "idempotent-replayed",
+                "preference-applied",
+                "content-range",
+                "accept-ranges",
+                "content-length",
+                "content-disposition",
+            ]
+            .map(name),
+        ))
+}

@@ -1,0 +1,110 @@
+//! `filmgate doctor`: looks at everything the gateway needs and says what is wrong with it.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::data_dir::InUse;
+use crate::gateway::Gateway;
+use crate::print;
+
+/// One thing that was looked at.
+struct Finding {
+    what: &'static str,
+    sound: bool,
+    detail: String,
+}
+
+pub(crate) async fn run(context: Context) -> Result<ExitCode> {
+    let json = context.json;
+    let mut findings = vec![Finding {
+        what: "configuration",
+        sound: true,
+        detail: "sound".to_owned(),
+    }];
+    match Gateway::open(context.config).await {
+        Ok(gateway) => {
+            findings.push(Finding {
+                what: "data directory",
+                sound: true,
+                detail: "free and writable".to_owned(),
+            });
+            findings.push(Finding {
+                what: "master key",
+                sound: true,
+                detail: "opens what is sealed".to_owned(),
+            });
+            findings.push(books(&gateway).await?);
+            findings.push(first_key(&gateway).await?);
+            gateway.shutdown().await;
+        }
+        Err(error) => findings.push(unopened(&error)),
+    }
+    let sound = findings.iter().all(|finding| finding.sound);
+    if json {
+        let findings: Vec<Value> =
+            findings.iter().map(|finding| json!({ "what": finding.what, "sound": finding.sound, "detail": finding.detail })).collect();
+        print::json(&json!({ "sound": sound, "findings": findings }));
+    } else {
+        for finding in &findings {
+            print::line(format!(
+                "{:5}  {:15}  {}",
+                if finding.sound { "ok" } else { "WRONG" },
+                finding.what,
+                finding.detail
+            ));
+        }
+    }
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn books(gateway: &Gateway) -> Result<Finding> {
+    let audit = gateway.engine.store().audit().await?;
+    let sound = audit.holds_closed_twice == 0
+        && audit.postings_unbalanced == 0
+        && audit.balances_wrong == 0
+        && audit.sum == 0;
+    let detail = format!(
+        "{} jobs, {} of them under way; {} postings, {} unbalanced; {} holds open, {} closed twice; {} balances wrong",
+        audit.jobs,
+        audit.jobs_not_terminal,
+        audit.postings,
+        audit.postings_unbalanced,
+        audit.holds_open,
+        audit.holds_closed_twice,
+        audit.balances_wrong
+    );
+    Ok(Finding {
+        what: "store",
+        sound,
+        detail,
+    })
+}
+
+async fn first_key(gateway: &Gateway) -> Result<Finding> {
+    let keys = gateway.engine.store().keys(None).await?;
+    let in_force = keys.iter().filter(|key| key.revoked_at.is_none()).count();
+    Ok(Finding {
+        what: "keys",
+        sound: true,
+        detail: format!("{in_force} in force; `serve` makes the first"),
+    })
+}
+
+fn unopened(error: &anyhow::Error) -> Finding {
+    let detail = match error.downcast_ref::<InUse>() {
+        Some(in_use) => in_use.to_string(),
+        None => anyhow!("{error:#}").to_string(),
+    };
+    Finding {
+        what: "gateway",
+        sound: error.is::<InUse>(),
+        detail,
+    }
+}
