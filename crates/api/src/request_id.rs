@@ -10,7 +10,10 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use filmgate_core::id::RequestId;
 use filmgate_engine::entropy;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName,
+    TRANSFER_ENCODING,
+};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -27,14 +30,13 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) struct ThisRequest(pub(crate) Arc<str>);
 
 pub(crate) fn wrap(routes: Router, api: &Shared) -> Router {
-    let routes = routes
+    let mut routes = routes
         .layer(CompressionLayer::new().compress_when(may_be_compressed))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn_with_state(Arc::clone(api), identify));
-    if api.config.cors_origins.is_empty() {
-        return routes;
+        .layer(CatchPanicLayer::custom(panicked));
+    if !api.config.cors_origins.is_empty() {
+        routes = routes.layer(cors(&api.config.cors_origins));
     }
-    routes.layer(cors(&api.config.cors_origins))
+    routes.layer(from_fn_with_state(Arc::clone(api), identify))
 }
 
 async fn identify(State(api): State<Shared>, mut request: Request, next: Next) -> Response {
@@ -72,6 +74,10 @@ fn enveloped(response: Response, id: &str, head: bool) -> Response {
     parts.status = error.status();
     let text = serde_json::to_vec(&error.body(id)).expect("an envelope is plain data");
     let headers = &mut parts.headers;
+    // Whatever described the body that is replaced.
+    for name in [CONTENT_ENCODING, TRANSFER_ENCODING, ETAG] {
+        headers.remove(name);
+    }
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
@@ -159,4 +165,42 @@ fn cors(origins: &[String]) -> CorsLayer {
             ]
             .map(name),
         ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_envelope_that_tells_nothing() {
+        let response = enveloped(panicked(Box::new("secret path")), "req_1", true);
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = ApiError::broken().body("req_1");
+        assert_eq!(
+            (body.error.as_str(), body.error_type.as_str()),
+            ("gateway_error", "system")
+        );
+        assert!(!body.description.contains("secret"));
+    }
+
+    #[test]
+    fn a_foreign_error_loses_what_described_its_body() {
+        let mut foreign = StatusCode::NOT_FOUND.into_response();
+        foreign
+            .headers_mut()
+            .insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let response = enveloped(foreign, "req_1", false);
+        assert!(!response.headers().contains_key(CONTENT_ENCODING));
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/json");
+    }
+
+    #[test]
+    fn only_plain_ids_of_clients_are_kept() {
+        let sent =
+            |text: &str| sent_id(&HeaderMap::from_iter([(REQUEST_ID, text.parse().unwrap())]));
+        assert_eq!(sent("a.B_c-9").as_deref(), Some("a.B_c-9"));
+        for bad in ["", "a b", "a/b", &"x".repeat(129)] {
+            assert_eq!(sent(bad), None, "{bad}");
+        }
+    }
 }

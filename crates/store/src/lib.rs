@@ -110,7 +110,7 @@ pub struct ListJobs {
     /// As the public API shows it.
     pub provider: Option<String>,
     pub session_id: Option<String>,
-    /// Inclusive bounds on creation.
+    /// Inclusive bounds on creation, to the millisecond the id was minted in.
     pub created_from: Option<UnixTime>,
     pub created_until: Option<UnixTime>,
     pub limit: u32,
@@ -253,7 +253,7 @@ pub trait Store: Send + Sync + 'static {
     // Work.
 
     /// Claims up to `limit` due jobs, longest due first. A job claimed elsewhere is not seen until that lease
-    /// has run out.
+    /// has run out, and counts as due from then on.
     async fn claim_due(
         &self,
         by: &WorkerId,
@@ -263,11 +263,14 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Claim>, StoreError>;
     /// When the next job can be claimed: the earliest instant at which one is due and not leased.
     async fn next_due(&self) -> Result<Option<UnixTime>, StoreError>;
-    /// Prolongs the lease. `false` if the fence moved.
+    /// Prolongs the lease. `false` if the fence moved, or the lease was ended.
     async fn renew(&self, id: VideoId, fence: u64, until: UnixTime) -> Result<bool, StoreError>;
     /// Ends the lease without a change; the job can be claimed once it is due.
     async fn give_back(&self, id: VideoId, fence: u64) -> Result<(), StoreError>;
     /// Commits `transition` of job `id` whole: life, ledger entries, timeline, attempt and outbox rows.
+    ///
+    /// Fails without a trace if there is no such job, or if the schema refuses the transition, as it does a
+    /// second closing of a hold.
     async fn commit(
         &self,
         id: VideoId,

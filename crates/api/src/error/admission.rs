@@ -26,7 +26,7 @@ impl From<AdmitError> for ApiError {
             ))
             .reason("model_retired"),
             AdmitError::Refused { refusals, .. } => {
-                Self::invalid(refusals.into_iter().map(detail).collect())
+                Self::invalid(refusals.iter().flat_map(details).collect())
             }
             AdmitError::NoProvider { model, dropped } => {
                 let mut error = Self::new(
@@ -92,15 +92,25 @@ fn nearest_is(model: Option<ModelId>) -> String {
     model.map_or_else(String::new, |model| format!("; the nearest is {model}"))
 }
 
-fn detail(refusal: Refusal) -> Detail {
-    Detail {
-        path: refusal.field,
-        message: format!(
-            "{} was sent; allowed: {}",
-            shortened(&refusal.sent),
-            refusal.allowed
-        ),
-    }
+/// One for each field: two that contradict each other stand in one refusal, as `size and resolution`.
+fn details(refusal: &Refusal) -> Vec<Detail> {
+    let message = format!(
+        "{} was sent; allowed: {}",
+        shortened(&refusal.sent),
+        refusal.allowed
+    );
+    // A client's own name may hold any words.
+    let fields = match refusal.field.starts_with("provider_params") {
+        true => vec![refusal.field.as_str()],
+        false => refusal.field.split(" and ").collect(),
+    };
+    fields
+        .into_iter()
+        .map(|field| Detail {
+            path: field.to_owned(),
+            message: message.clone(),
+        })
+        .collect()
 }
 
 impl From<StoreError> for ApiError {

@@ -1,11 +1,14 @@
 //! `GET /v1/generations?id=`: the audit record of a job.
 
+mod replayable;
+
 use axum::extract::State;
 use axum::response::Response;
 use filmgate_core::job::{Candidate, Job};
-use filmgate_core::request::Request;
+use filmgate_core::request::{Input, Request};
 use filmgate_store::Found;
 use serde::Serialize;
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::videos::json;
@@ -36,12 +39,40 @@ pub(crate) struct Generation {
     dropped: Vec<Dropped>,
     attempts: Vec<AttemptView>,
     billing: Billing,
-    /// The request as it was understood: a create with this body asks for the same again. Inputs are named by their
-    /// digests, because their bytes are not kept here.
+    /// The request as it was understood, in the words of a create: sent again, it asks for the same, inputs apart.
     #[schema(value_type = Object)]
-    request: Request,
+    request: Value,
+    /// What the client gave along; `POST /v1/videos/{video_id}/retry` uses it again.
+    inputs: Vec<InputView>,
     #[schema(required)]
     retried_from: Option<String>,
+}
+
+/// A picture, clip or sound the client gave.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct InputView {
+    /// `image`, `video` or `audio`.
+    kind: &'static str,
+    /// `first_frame`, `last_frame`, `reference`, `source` or `mask`.
+    role: &'static str,
+    #[schema(required)]
+    reference_type: Option<String>,
+    mime_type: String,
+    bytes: u64,
+    sha256: String,
+}
+
+impl From<&Input> for InputView {
+    fn from(input: &Input) -> Self {
+        Self {
+            kind: input.kind.as_str(),
+            role: input.role.as_str(),
+            reference_type: input.reference_type.clone(),
+            mime_type: input.mime_type.clone(),
+            bytes: input.bytes,
+            sha256: input.sha256.clone(),
+        }
+    }
 }
 
 /// A provider in the route.
@@ -114,6 +145,7 @@ impl RouteStep {
 #[utoipa::path(
     get,
     path = "/v1/generations",
+    operation_id = "get_generation",
     tag = "videos",
     security(("bearer" = [])),
     params(("id" = String, Query, description = "`gen_` and 26 characters: a video's `generation_id`")),
@@ -156,11 +188,7 @@ pub(crate) async fn generation(
 
 fn shown(job: &Job, attempts: Vec<AttemptView>) -> Generation {
     let admission = &job.admission;
-    let mut request = admission.request.as_ref().clone();
-    for input in &mut request.inputs {
-        // Where bytes are kept is nobody's business outside.
-        input.key = String::new();
-    }
+    let request = admission.request.as_ref();
     Generation {
         id: admission.generation_id.to_string(),
         object: "generation",
@@ -173,12 +201,13 @@ fn shown(job: &Job, attempts: Vec<AttemptView>) -> Generation {
         route: admission
             .route
             .iter()
-            .map(|candidate| RouteStep::of(candidate, &request))
+            .map(|candidate| RouteStep::of(candidate, request))
             .collect(),
         dropped: admission.dropped.iter().map(Dropped::from).collect(),
         attempts,
         billing: Billing::of(job),
         retried_from: admission.retried_from.map(|video| video.to_string()),
-        request,
+        request: replayable::of(request),
+        inputs: request.inputs.iter().map(InputView::from).collect(),
     }
 }

@@ -90,6 +90,7 @@ impl From<Key> for KeyView {
 #[utoipa::path(
     post,
     path = "/",
+    operation_id = "create_key",
     tag = "keys",
     security(("bearer" = [])),
     request_body = CreateKey,
@@ -139,6 +140,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     get,
     path = "/",
+    operation_id = "list_keys",
     tag = "keys",
     security(("bearer" = [])),
     params(("workspace_id" = Option<String>, Query, description = "the keys of this workspace alone")),
@@ -170,6 +172,7 @@ pub(crate) async fn list(
 #[utoipa::path(
     delete,
     path = "/{key_id}",
+    operation_id = "revoke_key",
     tag = "keys",
     security(("bearer" = [])),
     params(("key_id" = String, Path, description = "`key_` and 26 characters")),

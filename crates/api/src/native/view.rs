@@ -255,7 +255,6 @@ pub(crate) fn poll_after_seconds(job: &Job) -> u32 {
 /// Length is measured in milliseconds and shown in seconds.
 pub(crate) fn seconds(millis: u64) -> f64 {
     // Exact: no video is 2^53 ms long.
-    #[expect(clippy::cast_precision_loss, reason = "no video lasts 2^53 ms")]
     let millis = millis as f64;
     millis / 1000.0
 }

@@ -57,6 +57,7 @@ impl From<Workspace> for WorkspaceView {
 #[utoipa::path(
     post,
     path = "/v1/workspaces",
+    operation_id = "create_workspace",
     tag = "keys",
     security(("bearer" = [])),
     request_body = CreateWorkspace,
@@ -84,6 +85,7 @@ pub(crate) async fn create(
 #[utoipa::path(
     get,
     path = "/v1/workspaces",
+    operation_id = "list_workspaces",
     tag = "keys",
     security(("bearer" = [])),
     responses(

@@ -18,6 +18,8 @@ use crate::request::shortened;
 
 /// A client that sends nothing for so long has gone.
 const STALL: Duration = Duration::from_secs(30);
+/// A client that takes longer than this for a whole body holds memory others need.
+const MOST_TIME: Duration = Duration::from_secs(300);
 /// Larger bodies are parsed off the threads that serve requests.
 const PARSED_IN_PLACE: usize = 256 << 10;
 
@@ -54,7 +56,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
     async fn from_request(request: Request<Body>, api: &Shared) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let bytes = read(body, &parts.headers, api.config.json_body_bytes).await?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
+        if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(Self(T::default()));
         }
         if kind(&parts.headers)? != Kind::Json {
@@ -130,6 +132,17 @@ fn kind(headers: &HeaderMap) -> Result<Kind, ApiError> {
 }
 
 async fn read(body: Body, headers: &HeaderMap, most: u64) -> Result<Bytes, ApiError> {
+    tokio::time::timeout(MOST_TIME, read_all(body, headers, most))
+        .await
+        .unwrap_or_else(|_| {
+            Err(ApiError::timeout(format!(
+                "the body took longer than {} seconds",
+                MOST_TIME.as_secs()
+            )))
+        })
+}
+
+async fn read_all(body: Body, headers: &HeaderMap, most: u64) -> Result<Bytes, ApiError> {
     let too_large =
         || ApiError::too_large(format!("the body has more than the {most} bytes allowed"));
     let announced = headers
@@ -159,5 +172,42 @@ async fn read(body: Body, headers: &HeaderMap, most: u64) -> Result<Bytes, ApiEr
             return Err(too_large());
         }
         whole.extend_from_slice(&chunk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_stalls_or_drips_is_given_up() {
+        let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        let error = read(never, &HeaderMap::new(), 10).await.unwrap_err();
+        assert_eq!(error.status(), http::StatusCode::REQUEST_TIMEOUT);
+        let drip = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(STALL / 2).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        let error = read(Body::from_stream(drip), &HeaderMap::new(), 1000)
+            .await
+            .unwrap_err();
+        assert_eq!(error.status(), http::StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn a_body_beyond_its_limit_is_refused_announced_or_not() {
+        let error = read(Body::from("12345"), &HeaderMap::new(), 4)
+            .await
+            .unwrap_err();
+        assert_eq!(error.status(), http::StatusCode::PAYLOAD_TOO_LARGE);
+        let announced = HeaderMap::from_iter([(CONTENT_LENGTH, 5.into())]);
+        let error = read(Body::empty(), &announced, 4).await.unwrap_err();
+        assert_eq!(error.status(), http::StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(
+            read(Body::from("1234"), &HeaderMap::new(), 4)
+                .await
+                .unwrap(),
+            "1234"
+        );
     }
 }

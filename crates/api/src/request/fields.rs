@@ -47,7 +47,6 @@ impl Visitor<'_> for WholeVisitor {
     fn visit_f64<E: Error>(self, value: f64) -> Result<i64, E> {
         // Beyond 2^53 a float no longer tells which whole number was meant.
         if value.fract() == 0.0 && value.abs() < 9e15 {
-            #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
             return Ok(value as i64);
         }
         Err(E::invalid_value(serde::de::Unexpected::Float(value), &self))

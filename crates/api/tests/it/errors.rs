@@ -210,6 +210,7 @@ async fn what_needs_no_key_is_open_and_other_origins_are_not() {
         .send()
         .await
         .expect(200);
+    assert!(asked.header("x-request-id").is_some());
     assert_eq!(
         asked.header("access-control-allow-origin"),
         Some("https://studio.example")
@@ -229,4 +230,37 @@ async fn links_use_the_public_url_where_there_is_one() {
         made["polling_url"],
         format!("https://films.example/v1/videos/{id}")
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_trusted_proxies_say_how_a_client_reached_us() {
+    use axum::extract::ConnectInfo;
+    use std::net::SocketAddr;
+    use tower::ServiceExt;
+    let config = Config {
+        trusted_proxies: vec!["10.0.0.0/8".into()],
+        ..Config::default()
+    };
+    let gate = Gate::with(config, VideoConfig::default()).await;
+    for (peer, origin) in [
+        ("10.1.1.1:5", "https://films.example"),
+        ("11.1.1.1:5", "http://inner:8080"),
+    ] {
+        let mut request = http::Request::post("/v1/videos")
+            .header("host", "inner:8080")
+            .header("x-forwarded-proto", "https")
+            .header("x-forwarded-host", "films.example")
+            .header("authorization", format!("Bearer {}", gate.member))
+            .body(axum::body::Body::from(gate.order(json!({})).to_string()))
+            .unwrap();
+        let peer: SocketAddr = peer.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let response = gate.routes.clone().oneshot(request).await.unwrap();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
+            .await
+            .unwrap();
+        let made: Value = serde_json::from_slice(&bytes).unwrap();
+        let url = made["polling_url"].as_str().unwrap();
+        assert!(url.starts_with(&format!("{origin}/v1/videos/")), "{url}");
+    }
 }

@@ -93,6 +93,12 @@ async fn refusals_name_the_field_what_was_sent_and_what_is_allowed() {
             "1 to 20",
         ),
         (
+            json!({"resolution": "720p"}),
+            "validation_error",
+            "size",
+            "320x180 and 720p",
+        ),
+        (
             json!({"seed": -1}),
             "validation_error",
             "seed",

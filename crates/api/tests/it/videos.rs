@@ -487,4 +487,7 @@ async fn the_aliases_lead_to_the_same_videos() {
     assert_eq!(record["video_id"], done["id"]);
     assert_eq!(record["attempts"][0]["outcome"], "succeeded");
     assert_eq!(record["request"]["prompt"], "a paper boat");
+    gate.post("/v1/videos/quote", record["request"].clone())
+        .await
+        .expect(200);
 }

@@ -50,7 +50,12 @@ pub(super) fn bind(
             binding.expires_at.millis(),
         ])?;
     // Every binding takes a few expired ones with it, so that they never pile up and no sweep is needed.
-    db.prepare_cached(sql!("idempotency/sweep"))?
-        .execute([now.millis()])?;
+    let oldest: Option<i64> = db
+        .prepare_cached("SELECT min(expires_at) FROM bindings")?
+        .query_row([], |row| row.get(0))?;
+    if oldest.is_some_and(|oldest| oldest <= now.millis()) {
+        db.prepare_cached(sql!("idempotency/sweep"))?
+            .execute([now.millis()])?;
+    }
     Ok(())
 }

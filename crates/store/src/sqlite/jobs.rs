@@ -30,7 +30,7 @@ impl Creation {
         })
     }
 
-    pub(super) fn run(self, db: &Connection) -> Result<Created, StoreError> {
+    pub(super) fn run(&self, db: &Connection) -> Result<Created, StoreError> {
         let NewJob {
             job,
             opening,
@@ -68,6 +68,7 @@ impl Creation {
             job.shown_candidate().provider.0,
             admission.request.session_id,
             life.state.name(),
+            life.status().as_str(),
             version,
             stored(job.fence),
             now.millis(),
@@ -76,7 +77,7 @@ impl Creation {
             self.life,
         ])?;
         db.prepare_cached("INSERT INTO admissions (job, admission) VALUES (?1, ?2)")?
-            .execute(params![id, self.admission])?;
+            .execute(params![db.last_insert_rowid(), self.admission])?;
         for posting in &opening.postings {
             ledger::post(db, admission.workspace, Some(&id), posting, now, None)?;
         }
@@ -165,16 +166,16 @@ pub(super) fn delete(
     now: UnixTime,
 ) -> Result<bool, StoreError> {
     let id = id.to_string();
-    let found: Option<(String, String)> = db
+    let found: Option<(i64, String, String)> = db
         .prepare_cached(
-            "SELECT admission, life FROM jobs JOIN admissions ON admissions.job = jobs.id
+            "SELECT seq, admission, life FROM jobs JOIN admissions ON admissions.job = jobs.seq
              WHERE id = ?1 AND version = ?2 AND ended_at IS NOT NULL AND deleted_at IS NULL",
         )?
         .query_row(params![id, stored(version)], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
-    let Some((admission, life)) = found else {
+    let Some((seq, admission, life)) = found else {
         return Ok(false);
     };
     let mut admission: Admission = from_json("an admission", &admission)?;
@@ -183,7 +184,7 @@ pub(super) fn delete(
     objects::forget(db, &id, named_by_life(&life))?;
     redact(&mut admission, &mut life);
     db.prepare_cached("UPDATE admissions SET admission = ?2 WHERE job = ?1")?
-        .execute(params![id, to_json(&admission)?])?;
+        .execute(params![seq, to_json(&admission)?])?;
     db.prepare_cached(
         "UPDATE jobs SET life = ?2, session = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
     )?

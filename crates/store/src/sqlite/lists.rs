@@ -39,6 +39,28 @@ impl Direction {
     }
 }
 
+/// Part of an index in which jobs stand by id. A page is the front of its stretches, taken together.
+#[derive(Debug, Clone, Copy)]
+enum Stretch<'a> {
+    Session(&'a str),
+    Status(Status),
+}
+
+impl<'a> Stretch<'a> {
+    fn of(query: &'a ListJobs) -> Vec<Self> {
+        match &query.session_id {
+            Some(session) => vec![Self::Session(session)],
+            None => asked_for(query).map(Self::Status).collect(),
+        }
+    }
+}
+
+fn asked_for(query: &ListJobs) -> impl Iterator<Item = Status> {
+    Status::ALL
+        .into_iter()
+        .filter(|status| query.status.is_empty() || query.status.contains(status))
+}
+
 /// The ids of the page in the order asked for, and whether more lie beyond.
 fn page(
     db: &Connection,
@@ -49,16 +71,8 @@ fn page(
         return Ok((Vec::new(), false));
     };
     let mut ids = Vec::new();
-    if query.status.is_empty() {
-        ids = walk(db, query, window, direction, None)?;
-    } else {
-        // Each status has its own stretch of the index; the page is the front of all of them together.
-        for status in Status::ALL
-            .into_iter()
-            .filter(|status| query.status.contains(status))
-        {
-            ids.extend(walk(db, query, window, direction, Some(status))?);
-        }
+    for stretch in Stretch::of(query) {
+        ids.extend(walk(db, query, window, direction, stretch)?);
     }
     ids.sort_unstable();
     if direction == Direction::Down {
@@ -79,21 +93,20 @@ fn walk(
     query: &ListJobs,
     window: Window,
     direction: Direction,
-    status: Option<Status>,
+    stretch: Stretch<'_>,
 ) -> Result<Vec<VideoId>, StoreError> {
-    // Named, so that a page's cost does not hang on what the planner believes about the rows.
-    let index = match (&query.session_id, status) {
-        (Some(_), _) => "jobs_by_session",
-        (None, Some(_)) => "jobs_by_status",
-        (None, None) => "jobs_by_workspace",
-    };
-    let session = match query.session_id {
-        Some(_) => "session = :session",
-        None => ":session IS NULL",
-    };
-    let status_is = match status {
-        Some(_) => "status = :status",
-        None => ":status IS NULL",
+    // The index is named, so that a page's cost does not hang on what the planner believes about the rows.
+    let (index, is_in_stretch, value) = match stretch {
+        Stretch::Session(session) => (
+            "jobs_by_session",
+            format!("session = :value AND status IN ({})", statuses(query)),
+            session,
+        ),
+        Stretch::Status(status) => (
+            "jobs_by_status",
+            "status = :value".to_owned(),
+            status.as_str(),
+        ),
     };
     let order = match direction {
         Direction::Up => "ASC",
@@ -101,32 +114,35 @@ fn walk(
     };
     let mut question = db.prepare_cached(&format!(
         "SELECT id FROM jobs INDEXED BY {index}
-         WHERE workspace = :workspace AND deleted_at IS NULL AND {session} AND {status_is}
+         WHERE workspace = :workspace AND deleted_at IS NULL AND {is_in_stretch}
            AND id >= :first AND id <= :last
            AND (:model IS NULL OR model = :model)
            AND (:provider IS NULL OR provider = :provider)
-           AND (:from IS NULL OR created_at >= :from)
-           AND (:until IS NULL OR created_at <= :until)
          ORDER BY id {order} LIMIT :limit"
     ))?;
     let ids = question
         .query_map(
             named_params! {
                 ":workspace": query.workspace.to_string(),
-                ":session": query.session_id,
-                ":status": status.map(Status::as_str),
+                ":value": value,
                 ":first": window.first.to_string(),
                 ":last": window.last.to_string(),
                 ":model": query.model,
                 ":provider": query.provider,
-                ":from": query.created_from.map(UnixTime::millis),
-                ":until": query.created_until.map(UnixTime::millis),
                 ":limit": i64::from(query.limit) + 1,
             },
             |row| row.get(0),
         )?
         .collect::<Result<Vec<String>, _>>()?;
     ids.iter().map(|text| row::id("a job's id", text)).collect()
+}
+
+/// The statuses asked for as SQL: words of ours, never a client's.
+fn statuses(query: &ListJobs) -> String {
+    asked_for(query)
+        .map(|status| format!("'{}'", status.as_str()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The ids a page may hold, both ends included.

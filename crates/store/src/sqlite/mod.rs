@@ -159,7 +159,7 @@ impl Store for SqliteStore {
     #[tracing::instrument(name = "store.create_job", level = "debug", skip_all, fields(video.id = %new.job.admission.id))]
     async fn create_job(&self, new: NewJob) -> Result<Created, StoreError> {
         let creation = Creation::encode(new)?;
-        self.writer.run(Lane::New, |db| creation.run(db)).await
+        self.writer.run(Lane::New, move |db| creation.run(db)).await
     }
 
     async fn find_job(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError> {
@@ -261,7 +261,11 @@ impl Store for SqliteStore {
     ) -> Result<Committed, StoreError> {
         let change = Change::encode(id, basis, transition)?;
         Ok(
-            match self.writer.run(Lane::Work, |db| change.run(db)).await? {
+            match self
+                .writer
+                .run(Lane::Work, move |db| change.run(db))
+                .await?
+            {
                 Outcome::Committed { version } => Committed::Committed { version },
                 Outcome::Stale(row) => Committed::Stale(Box::new(row.into_job()?)),
                 Outcome::Lost => Committed::Lost,

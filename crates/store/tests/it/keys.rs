@@ -97,7 +97,10 @@ async fn a_workspaces_name_is_taken_once(db: Database) {
     let insert = async |workspace: &Workspace| store.insert_workspace(workspace.clone()).await;
     assert_eq!(insert(&first).await.unwrap(), Inserted::New);
     assert_eq!(insert(&second).await.unwrap(), Inserted::Exists);
-    assert_eq!(store.workspaces().await.unwrap(), [first.clone()]);
+    assert_eq!(
+        store.workspaces().await.unwrap(),
+        std::slice::from_ref(&first)
+    );
     assert_eq!(store.find_workspace(first.id).await.unwrap(), Some(first));
     assert_eq!(store.find_workspace(second.id).await.unwrap(), None);
 }

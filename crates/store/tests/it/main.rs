@@ -1,5 +1,10 @@
 //! What every store promises, run against every engine there is.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "builders and sentences are test code, whichever attribute they stand under"
+)]
+
 mod builders;
 mod engine;
 

@@ -136,3 +136,23 @@ async fn the_audit_finds_what_the_schema_was_made_to_let_through() {
     assert_eq!(audit.holds_closed_twice, 1);
     assert_eq!(audit.balances_wrong, 1);
 }
+
+#[tokio::test]
+async fn expired_bindings_do_not_pile_up() {
+    let files = Sqlite::new();
+    let store = files.open();
+    let workspace = workspace(&*store).await;
+    for number in 0..20 {
+        let now = START.plus(secs(number * 100));
+        let key = format!("key-{number}");
+        let video = Video::of(workspace).at(now);
+        let video = video.bound(&key, 1, now.plus(secs(60)));
+        video.create(&*store).await;
+    }
+    store.close().await;
+    let left: i64 = rusqlite::Connection::open(files.path())
+        .unwrap()
+        .query_row("SELECT count(*) FROM bindings", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(left, 1);
+}

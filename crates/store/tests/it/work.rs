@@ -43,14 +43,16 @@ async fn no_two_workers_claim_the_same_job(db: Database) {
         let store = Arc::clone(store);
         workers.spawn(async move {
             let mut taken = Vec::new();
-            loop {
+            // Bounded, so that a store which hands jobs out twice fails instead of going on for ever.
+            while taken.len() <= 60 {
                 let by = worker(&format!("worker-{number}"));
                 let claims = store.claim_due(&by, START, LEASE, 3).await.unwrap();
                 if claims.is_empty() {
-                    return taken;
+                    break;
                 }
                 taken.extend(claims.into_iter().map(|claim| claim.job.admission.id));
             }
+            taken
         });
     }
     let taken: Vec<VideoId> = workers.join_all().await.into_iter().flatten().collect();

@@ -18,6 +18,7 @@ use crate::native::view::VideoStatus;
 #[utoipa::path(
     post,
     path = "/{video_id}/cancel",
+    operation_id = "cancel_video",
     tag = "videos",
     security(("bearer" = [])),
     params(("video_id" = String, Path, description = "`video_` and 26 characters")),

@@ -1,6 +1,6 @@
 //! `GET` and `HEAD /v1/videos/{video_id}/content`: the bytes, with a key or by a signed link.
 
-use std::time::{Duration, UNIX_EPOCH};
+mod conditions;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
@@ -13,18 +13,18 @@ use filmgate_core::id::VideoId;
 use filmgate_core::job::{Job, State as JobState, Status};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use self::conditions::{http_date, is_unchanged, range_holds};
 use super::download_url;
 use crate::auth::Reader;
 use crate::error::{ApiError, ErrorBody};
 use crate::native::{Named, the_job};
 use crate::query::Query;
-use crate::{Api, Shared, etag};
+use crate::{Api, Shared};
 
 /// What a request may fetch, by its key or its link.
 pub(crate) struct Granted(LinkGrant);
@@ -98,6 +98,7 @@ pub(crate) struct Object<'a> {
 #[utoipa::path(
     get,
     path = "/{video_id}/content",
+    operation_id = "get_video_content",
     tag = "videos",
     security(("bearer" = []), ()),
     params(
@@ -300,74 +301,5 @@ fn describe(response: &mut Response, grant: &LinkGrant, object: &Object<'_>) {
 fn set(response: &mut Response, name: HeaderName, value: String) {
     if let Ok(value) = HeaderValue::try_from(value) {
         response.headers_mut().insert(name, value);
-    }
-}
-
-fn is_unchanged(headers: &HeaderMap, etag: &str, modified: Option<i64>) -> bool {
-    if headers.contains_key(IF_NONE_MATCH) {
-        return etag::is_known(headers, etag);
-    }
-    let since = headers.get(IF_MODIFIED_SINCE).and_then(read_date);
-    matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
-}
-
-/// A range of something that changed meanwhile is of no use: then the whole is sent.
-fn range_holds(headers: &HeaderMap, etag: &str, modified: Option<i64>) -> bool {
-    let Some(value) = headers.get(IF_RANGE) else {
-        return true;
-    };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text.starts_with('"') || text.starts_with("W/") {
-        return text == etag;
-    }
-    read_date(value).is_some() && read_date(value) == modified
-}
-
-fn http_date(seconds: i64) -> Option<String> {
-    let since = Duration::from_secs(u64::try_from(seconds).ok()?);
-    Some(httpdate::fmt_http_date(UNIX_EPOCH + since))
-}
-
-fn read_date(value: &HeaderValue) -> Option<i64> {
-    let date = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
-    let since = date.duration_since(UNIX_EPOCH).ok()?;
-    i64::try_from(since.as_secs()).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(name: HeaderName, value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(name, value.parse().unwrap())])
-    }
-
-    #[test]
-    fn a_range_holds_for_the_bytes_it_was_asked_of() {
-        let holds =
-            |value: &str| range_holds(&headers(IF_RANGE, value), "\"a\"", Some(784_111_777));
-        assert!(holds("\"a\""));
-        assert!(holds("Sun, 06 Nov 1994 08:49:37 GMT"));
-        assert!(range_holds(&HeaderMap::new(), "\"a\"", None));
-        for other in ["\"b\"", "W/\"a\"", "Sun, 06 Nov 1994 08:49:38 GMT", "soon"] {
-            assert!(!holds(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn what_a_client_has_is_not_sent_again() {
-        let unchanged =
-            |name, value: &str| is_unchanged(&headers(name, value), "\"a\"", Some(784_111_777));
-        assert!(unchanged(IF_NONE_MATCH, "\"x\", \"a\""));
-        assert!(!unchanged(IF_NONE_MATCH, "\"x\""));
-        assert!(unchanged(
-            IF_MODIFIED_SINCE,
-            "Sun, 06 Nov 1994 08:49:37 GMT"
-        ));
-        assert!(!unchanged(
-            IF_MODIFIED_SINCE,
-            "Sun, 06 Nov 1994 08:49:36 GMT"
-        ));
-        assert!(!unchanged(IF_MODIFIED_SINCE, "yesterday"));
     }
 }

@@ -61,6 +61,7 @@ impl Arrival {
 #[utoipa::path(
     post,
     path = "/",
+    operation_id = "create_video",
     tag = "videos",
     security(("bearer" = [])),
     params(

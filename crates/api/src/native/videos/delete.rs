@@ -26,6 +26,7 @@ pub(crate) struct DeletedVideo {
 #[utoipa::path(
     delete,
     path = "/{video_id}",
+    operation_id = "delete_video",
     tag = "videos",
     security(("bearer" = [])),
     params(("video_id" = String, Path, description = "`video_` and 26 characters")),

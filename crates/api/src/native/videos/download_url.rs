@@ -44,6 +44,7 @@ pub(crate) struct DownloadLink {
 #[utoipa::path(
     post,
     path = "/{video_id}/download_url",
+    operation_id = "create_download_url",
     tag = "videos",
     security(("bearer" = [])),
     params(("video_id" = String, Path, description = "`video_` and 26 characters")),

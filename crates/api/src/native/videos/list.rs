@@ -42,6 +42,7 @@ pub(crate) struct VideoPage {
 #[utoipa::path(
     get,
     path = "/",
+    operation_id = "list_videos",
     tag = "videos",
     security(("bearer" = [])),
     params(

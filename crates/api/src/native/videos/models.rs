@@ -1,21 +1,25 @@
 //! `GET /v1/videos/models`: what can be asked for, and of whom.
 
+mod detail;
+mod filter;
+
 use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use filmgate_catalogue::{AudioMode, Capabilities, Model, ModelStatus, Pair};
+use filmgate_catalogue::{AudioMode, Model, ModelStatus, Pair};
 use filmgate_core::money::Nanos;
 use filmgate_core::pricing::Meter;
 use serde::Serialize;
-use serde_json::{Value, json as value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
+use self::detail::detail;
+use self::filter::Filter;
 use super::json;
 use crate::auth::Reader;
 use crate::error::{ApiError, ErrorBody};
 use crate::query::Query;
-use crate::request::shortened;
 use crate::{Api, Shared};
 
 /// All models, each with what it takes and what it costs.
@@ -98,6 +102,7 @@ pub(crate) struct PriceView {
 #[utoipa::path(
     get,
     path = "/models",
+    operation_id = "list_models",
     tag = "videos",
     security(("bearer" = [])),
     params(
@@ -131,90 +136,6 @@ pub(crate) async fn models(
         object: "list",
         data,
     }))
-}
-
-#[derive(Debug)]
-struct Filter {
-    params: Vec<String>,
-    provider: Option<String>,
-    input_type: Option<String>,
-    most_nanos: Option<i64>,
-}
-
-impl Filter {
-    fn read(query: &Query) -> Result<Self, ApiError> {
-        let input_type = query.last("input_type").map(str::to_owned);
-        if let Some(word) = &input_type
-            && !["text", "image", "video", "audio"].contains(&word.as_str())
-        {
-            return Err(ApiError::validation(
-                "input_type",
-                format!(
-                    "{:?} was sent; allowed are text, image, video and audio",
-                    shortened(word)
-                ),
-            ));
-        }
-        let most_nanos = query
-            .last("max_price_per_second")
-            .map(|text| {
-                text.parse::<Nanos>().map(Nanos::get).map_err(|_| {
-                    ApiError::validation(
-                        "max_price_per_second",
-                        format!(
-                            "{:?} was sent; allowed are US dollars such as 0.25",
-                            shortened(text)
-                        ),
-                    )
-                })
-            })
-            .transpose()?;
-        Ok(Self {
-            params: query
-                .list("params")
-                .iter()
-                .map(|name| canonical(name).to_owned())
-                .collect(),
-            provider: query.last("provider").map(str::to_owned),
-            input_type,
-            most_nanos,
-        })
-    }
-
-    /// Every condition on one provider, so that a model is not shown for two halves of a wish.
-    fn fits_pair(&self, pair: &PairView) -> bool {
-        let takes = |name: &String| {
-            pair.supported_params
-                .iter()
-                .any(|param| param.eq_ignore_ascii_case(name))
-        };
-        self.params.iter().all(takes)
-            && self.provider.as_ref().is_none_or(|name| *name == pair.id)
-            && self
-                .input_type
-                .as_ref()
-                .is_none_or(|kind| pair.input_types.contains(&kind.as_str()))
-            && self.most_nanos.is_none_or(|most| {
-                pair.pricing
-                    .iter()
-                    .any(|price| price.meter == "output_second" && price.price_nanos <= most)
-            })
-    }
-
-    fn fits(&self, model: &ModelView) -> bool {
-        model.providers.iter().any(|pair| self.fits_pair(pair))
-    }
-}
-
-/// The names clients of other APIs know a field by.
-fn canonical(name: &str) -> &str {
-    match name {
-        "seconds" | "duration_seconds" => "duration",
-        "n" | "num_videos" | "number_of_videos" => "sample_count",
-        "audio" => "generate_audio",
-        "input_reference" | "frame_images" | "image" => "input_references",
-        other => other,
-    }
 }
 
 impl ModelView {
@@ -310,87 +231,6 @@ impl PairView {
             pricing,
         }
     }
-}
-
-/// What each field may hold at one provider.
-fn detail(capabilities: &Capabilities) -> BTreeMap<&'static str, Value> {
-    let duration = &capabilities.duration;
-    let sizes: Vec<String> = capabilities
-        .sizes
-        .iter()
-        .map(|offered| offered.size.to_string())
-        .collect();
-    let default = capabilities.offered(capabilities.default_size);
-    let mut detail = BTreeMap::from([
-        ("prompt", value!({"type": "string", "max_length": 32_000})),
-        (
-            "duration",
-            value!({"type": "integer", "unit": "seconds", "min": duration.min, "max": duration.max, "default": duration.default}),
-        ),
-        (
-            "size",
-            value!({"type": "string", "values": sizes, "default": capabilities.default_size.to_string()}),
-        ),
-        (
-            "resolution",
-            value!({
-                "type": "string",
-                "values": unique(capabilities.sizes.iter().map(|offered| offered.resolution.as_str())),
-                "default": default.map(|offered| &offered.resolution),
-            }),
-        ),
-        (
-            "aspect_ratio",
-            value!({
-                "type": "string",
-                "values": unique(capabilities.sizes.iter().map(|offered| offered.aspect_ratio.as_str())),
-                "default": default.map(|offered| &offered.aspect_ratio),
-            }),
-        ),
-        (
-            "sample_count",
-            value!({"type": "integer", "min": 1, "max": capabilities.max_samples, "default": 1}),
-        ),
-    ]);
-    let audio = match capabilities.audio {
-        AudioMode::Always => Some((vec![true], true)),
-        AudioMode::Toggle => Some((vec![false, true], false)),
-        AudioMode::Never => None,
-    };
-    if let Some((values, default)) = audio {
-        let audio = value!({"type": "boolean", "values": values, "default": default});
-        detail.insert("generate_audio", audio);
-    }
-    if let Some(seed) = capabilities.seed {
-        let seed = value!({"type": "integer", "min": seed.min, "max": seed.max});
-        detail.insert("seed", seed);
-    }
-    if !capabilities.inputs.is_empty() {
-        let slots: Vec<Value> = capabilities
-            .inputs
-            .iter()
-            .map(|slot| value!({"type": slot.kind.as_str(), "role": slot.role.as_str(), "max": slot.max}))
-            .collect();
-        detail.insert(
-            "input_references",
-            value!({"type": "array", "slots": slots}),
-        );
-    }
-    if !capabilities.passthrough.is_empty() {
-        let keys = &capabilities.passthrough;
-        detail.insert("provider_params", value!({"type": "object", "keys": keys}));
-    }
-    detail
-}
-
-fn unique<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut all = Vec::new();
-    for word in words {
-        if !all.contains(&word) {
-            all.push(word);
-        }
-    }
-    all
 }
 
 fn cheapest(providers: &[PairView]) -> Vec<PriceView> {

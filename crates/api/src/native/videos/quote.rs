@@ -77,6 +77,7 @@ impl From<&routing::Dropped> for Dropped {
 #[utoipa::path(
     post,
     path = "/quote",
+    operation_id = "quote_video",
     tag = "videos",
     security(("bearer" = [])),
     request_body(content((CreateVideo = "application/json"), (CreateVideo = "multipart/form-data"))),

@@ -17,6 +17,7 @@ use crate::native::view::VideoStatus;
 #[utoipa::path(
     post,
     path = "/{video_id}/retry",
+    operation_id = "retry_video",
     tag = "videos",
     security(("bearer" = [])),
     params(

@@ -25,6 +25,7 @@ use crate::{Api, Shared, etag};
 #[utoipa::path(
     get,
     path = "/{video_id}",
+    operation_id = "get_video",
     tag = "videos",
     security(("bearer" = [])),
     params(

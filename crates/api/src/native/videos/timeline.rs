@@ -119,6 +119,7 @@ impl From<&Attempt> for AttemptView {
 #[utoipa::path(
     get,
     path = "/{video_id}/timeline",
+    operation_id = "get_video_timeline",
     tag = "videos",
     security(("bearer" = [])),
     params(("video_id" = String, Path, description = "`video_` and 26 characters")),

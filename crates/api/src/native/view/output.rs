@@ -113,10 +113,6 @@ impl Links<'_> {
     }
 
     /// `download_url` and `expires_at` of the job: absent, null or those of output 0.
-    #[expect(
-        clippy::option_option,
-        reason = "absent, null and a value are three answers"
-    )]
     pub(super) fn shown(
         &self,
         first: Option<&OutputView>,

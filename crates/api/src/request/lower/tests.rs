@@ -63,7 +63,7 @@ fn every_form_of_a_reference_leads_to_the_same_input() {
         json!({"input_references": [{"type": "image", "data": PNG}]}),
         json!({"input_references": [{"image_url": url}]}),
     ] {
-        let lowered = lower(body.clone()).expect(&body.to_string());
+        let lowered = lower(body.clone()).unwrap_or_else(|error| panic!("{body}: {error:?}"));
         let input = &lowered.ask.request.inputs[0];
         assert_eq!(
             (input.kind, input.role, input.mime_type.as_str()),

@@ -1,3 +1,3 @@
 SELECT admissions.admission, jobs.life, jobs.version, jobs.fence
-FROM jobs JOIN admissions ON admissions.job = jobs.id
+FROM jobs JOIN admissions ON admissions.job = jobs.seq
 WHERE jobs.id = ?1
