@@ -19,8 +19,10 @@ mod prefer;
 mod query;
 mod request;
 mod request_id;
+mod status_cache;
 
 pub use config::{Config, VideoConfig};
+pub use status_cache::StatusCache;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ pub struct Api {
     pub link_keys: Arc<LinkKeys>,
     pub config: Config,
     pub video: VideoConfig,
+    pub statuses: StatusCache,
     /// Cancelled when the process shuts down: whoever waits is answered at once.
     pub stop: CancellationToken,
 }

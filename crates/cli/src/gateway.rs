@@ -79,6 +79,7 @@ impl Gateway {
             link_keys: Arc::new(link_keys),
             config: config.server,
             video: config.video,
+            statuses: filmgate_api::StatusCache::default(),
             stop: stop.clone(),
         };
         Ok(Self {

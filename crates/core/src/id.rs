@@ -48,13 +48,14 @@ macro_rules! prefixed_id {
 
             /// The 26 characters without the prefix.
             pub fn suffix(&self) -> String {
-                encode(self.0)
+                encode(self.0).as_str().to_owned()
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}_{}", $prefix, encode(self.0))
+                f.write_str(concat!($prefix, "_"))?;
+                f.write_str(encode(self.0).as_str())
             }
         }
 
@@ -112,12 +113,23 @@ prefixed_id! {
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-fn encode(uuid: Uuid) -> String {
-    let value = uuid.as_u128();
-    (0..26)
-        .rev()
-        .map(|place| char::from(ALPHABET[((value >> (place * 5)) & 31) as usize]))
-        .collect()
+/// The characters of an id, without an allocation: ids are written many times a request.
+struct Encoded([u8; 26]);
+
+impl Encoded {
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("the alphabet is ASCII")
+    }
+}
+
+fn encode(uuid: Uuid) -> Encoded {
+    let mut value = uuid.as_u128();
+    let mut text = [0; 26];
+    for place in text.iter_mut().rev() {
+        *place = ALPHABET[(value & 31) as usize];
+        value >>= 5;
+    }
+    Encoded(text)
 }
 
 /// Only the form [`encode`] writes: 26 characters, lower case, no more than 128 bits.

@@ -92,9 +92,10 @@ impl Engine {
             }
             tokio::select! {
                 () = watcher.moved() => {}
-                () = &mut deadline => return Ok(found),
+                // A signal may have been lost: the last look tells, not the signal.
+                () = &mut deadline => return self.find(workspace, id).await,
                 // A server that shuts down does not keep its clients waiting.
-                () = self.0.stop.cancelled() => return Ok(found),
+                () = self.0.stop.cancelled() => return self.find(workspace, id).await,
             }
         }
     }

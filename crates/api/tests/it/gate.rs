@@ -164,6 +164,7 @@ impl Gate {
         }
         let [admin, member, reader, stranger] = texts.try_into().unwrap();
         let routes = filmgate_api::router(Api {
+            statuses: filmgate_api::StatusCache::default(),
             engine: engine.clone(),
             link_keys: Arc::new(keys),
             config,

@@ -52,12 +52,7 @@ pub(crate) fn frame(api: &Api) -> Frame<'_> {
 
 /// The status object under `code`, with `Retry-After` while there is something to wait for.
 pub(crate) fn shown(api: &Api, code: StatusCode, job: &Job) -> Response {
-    shown_in(&frame(api), code, job)
-}
-
-/// The same, with links of the bucket the caller has settled on.
-pub(crate) fn shown_in(frame: &Frame<'_>, code: StatusCode, job: &Job) -> Response {
-    let mut response = (code, Json(VideoStatus::of(job, frame))).into_response();
+    let mut response = (code, Json(VideoStatus::of(job, &frame(api)))).into_response();
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if !job.life.status().is_terminal() {

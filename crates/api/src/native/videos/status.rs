@@ -6,16 +6,17 @@ use filmgate_core::id::{VideoId, WorkspaceId};
 use filmgate_core::job::Job;
 use filmgate_engine::Until;
 use filmgate_store::{Found, StoreError};
-use http::header::{CACHE_CONTROL, ETAG};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{frame, shown_in};
+use super::frame;
 use crate::auth::Reader;
 use crate::error::{ApiError, ErrorBody};
-use crate::native::view::VideoStatus;
+use crate::native::view::{VideoStatus, poll_after_seconds};
 use crate::native::{Named, the_job};
 use crate::prefer::Wait;
 use crate::query::Query;
+use crate::status_cache::Written;
 use crate::{Api, Shared, etag};
 
 /// Get a video's status
@@ -55,29 +56,50 @@ pub(crate) async fn status(
 ) -> Result<Response, ApiError> {
     let wait = Wait::of(&query, &headers)?.filter(|wait| wait.seconds() > 0);
     let workspace = key.workspace;
-    if headers.contains_key(http::header::IF_NONE_MATCH) {
-        let version = api.engine.store().version_of(workspace, id).await?;
-        let seen = version
-            .and_then(|version| known(&api, &headers, id, version).map(|tag| (version, tag)));
-        if let Some((version, tag)) = seen {
-            let Some(wait) = wait else {
-                return Ok(unchanged(&tag));
-            };
-            let until = Until::ChangedFrom(version);
-            let job = the_job(waited(&api, workspace, id, until, wait).await?)?;
-            return Ok(match known(&api, &headers, id, job.version) {
-                Some(tag) => unchanged(&tag),
-                None => tagged(&api, &job),
-            });
+    let conditional = headers.contains_key(http::header::IF_NONE_MATCH);
+    let job = match wait {
+        Some(wait) if conditional => {
+            let version = api.engine.store().version_of(workspace, id).await?;
+            let seen = version.filter(|version| known(&api, &headers, id, *version).is_some());
+            match seen {
+                Some(version) => {
+                    waited(&api, workspace, id, Until::ChangedFrom(version), wait).await?
+                }
+                None => api.engine.find(workspace, id).await?,
+            }
         }
-        let job = the_job(api.engine.find(workspace, id).await?)?;
-        return Ok(tagged(&api, &job));
-    }
-    let found = match wait {
         Some(wait) => waited(&api, workspace, id, Until::Terminal, wait).await?,
-        None => api.engine.find(workspace, id).await?,
+        None => return at_once(&api, workspace, id, &headers).await,
     };
-    Ok(tagged(&api, &the_job(found)?))
+    let job = the_job(job)?;
+    Ok(match known(&api, &headers, id, job.version) {
+        Some(tag) => unchanged(&tag),
+        None => tagged(&api, &job),
+    })
+}
+
+/// The common poll: what it costs is the look at the version, unless nobody asked since the last change.
+async fn at_once(
+    api: &Api,
+    workspace: WorkspaceId,
+    id: VideoId,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    if let Some(version) = api.engine.store().version_of(workspace, id).await? {
+        let frame = frame(api);
+        let tag = etag::of_status(id, version, frame.bucket, frame.public_url);
+        if etag::is_known(headers, &tag) {
+            return Ok(unchanged(&tag));
+        }
+        if let Some(written) = api.statuses.find(&tag) {
+            return Ok(answer(&written, &tag));
+        }
+    }
+    let job = the_job(api.engine.find(workspace, id).await?)?;
+    Ok(match known(api, headers, id, job.version) {
+        Some(tag) => unchanged(&tag),
+        None => tagged(api, &job),
+    })
 }
 
 /// Waits as the client asked, or until the process shuts down.
@@ -105,14 +127,30 @@ fn known(api: &Api, headers: &HeaderMap, id: VideoId, version: u64) -> Option<St
 fn tagged(api: &Api, job: &Job) -> Response {
     // One frame for both: the tag must name the links that are shown.
     let frame = frame(api);
-    let mut response = shown_in(&frame, StatusCode::OK, job);
     let tag = etag::of_status(
         job.admission.id,
         job.version,
         frame.bucket,
         frame.public_url,
     );
-    tag_onto(&mut response, &tag);
+    let body = serde_json::to_vec(&VideoStatus::of(job, &frame)).expect("a status is plain data");
+    let terminal = job.life.status().is_terminal();
+    let written = Written {
+        body: body.into(),
+        poll_after_seconds: (!terminal).then(|| poll_after_seconds(job)),
+    };
+    api.statuses.keep(&tag, &written);
+    answer(&written, &tag)
+}
+
+fn answer(written: &Written, tag: &str) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    let mut response = ([(CONTENT_TYPE, kind)], written.body.clone()).into_response();
+    if let Some(seconds) = written.poll_after_seconds {
+        let headers = response.headers_mut();
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    tag_onto(&mut response, tag);
     response
 }
 
