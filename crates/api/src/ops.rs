@@ -38,7 +38,7 @@ pub(crate) async fn health() -> Response {
     ok()
 }
 
-/// Whether store and assets work
+/// Whether store, assets and engine work
 #[utoipa::path(
     get,
     path = "/ready",
@@ -56,6 +56,10 @@ pub(crate) async fn ready(State(api): State<Shared>) -> Result<Response, ApiErro
     };
     if api.stop.is_cancelled() {
         return Err(ApiError::overloaded("the server is shutting down"));
+    }
+    if !api.engine.is_working() {
+        tracing::error!("the server is not ready: the engine's loop has ended");
+        return Err(ApiError::overloaded("the server is not ready"));
     }
     api.engine
         .store()

@@ -89,6 +89,12 @@ fn sniff_image(bytes: &[u8]) -> Option<Sniffed> {
     })
 }
 
+/// Whether a picture that [`sniff`] told can be decoded to its last pixel. Takes the time and memory of doing so: meant for
+/// a thread that may block.
+pub fn decodes(bytes: &[u8]) -> bool {
+    image::load_from_memory(bytes).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +106,15 @@ mod tests {
             .write_to(&mut bytes, format)
             .unwrap();
         bytes.into_inner()
+    }
+
+    #[test]
+    fn a_damaged_picture_is_told_by_decoding_it() {
+        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+            let whole = picture(format);
+            assert!(decodes(&whole), "{format:?}");
+            assert!(!decodes(&whole[..whole.len() / 2]), "{format:?}");
+        }
     }
 
     #[test]

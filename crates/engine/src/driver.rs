@@ -4,6 +4,7 @@
 //! costs a delay, never a job.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use filmgate_core::job::{Event, Links, State};
@@ -18,11 +19,24 @@ const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 /// The pause after the store failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+struct Turning(Arc<Parts>);
+
+impl Drop for Turning {
+    fn drop(&mut self) {
+        self.0.turning.store(false, Ordering::Relaxed);
+    }
+}
+
 impl Engine {
     /// Starts the loop.
     pub fn start(&self) {
         let parts = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move { parts.drive().await });
+        parts.turning.store(true, Ordering::Relaxed);
+        self.0.tasks.spawn(async move {
+            // However the loop ends, nobody is told that it still turns.
+            let _turning = Turning(Arc::clone(&parts));
+            parts.drive().await;
+        });
     }
 
     /// Claims everything that is due now and brings each through one stage. Answers how many there were.

@@ -29,15 +29,19 @@ pub use upstream::{Account, Line};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use filmgate_assets::Assets;
 use filmgate_catalogue::Catalogue;
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use filmgate_store::{Store, WorkerId};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+/// Each may take hundreds of megabytes while it is decoded.
+const PICTURES_AT_ONCE: usize = 2;
 
 /// The engine: cheap to clone, one per process.
 #[derive(Clone)]
@@ -67,6 +71,10 @@ pub(crate) struct Parts {
     watch: watch::Watch,
     cadence: cadence::Cadence,
     in_flight: admission::InFlight,
+    /// Pictures decoded at once.
+    decoding: Semaphore,
+    /// Whether the loop turns.
+    turning: AtomicBool,
     /// Rung whenever a job may have become due.
     due: Notify,
     tasks: TaskTracker,
@@ -89,6 +97,8 @@ impl Engine {
             watch: watch::Watch::default(),
             cadence: cadence::Cadence::default(),
             in_flight: admission::InFlight::default(),
+            decoding: Semaphore::new(PICTURES_AT_ONCE),
+            turning: AtomicBool::new(false),
             due: Notify::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -109,6 +119,11 @@ impl Engine {
 
     pub fn catalogue(&self) -> &Catalogue {
         &self.0.catalogue
+    }
+
+    /// Whether accepted jobs are being worked on: the loop was started, and has neither been stopped nor failed.
+    pub fn is_working(&self) -> bool {
+        self.0.turning.load(Ordering::Relaxed) && !self.0.stop.is_cancelled()
     }
 
     /// Whether a provider of this name is configured here.

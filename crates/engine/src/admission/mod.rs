@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use filmgate_assets::ObjectKey;
+use filmgate_assets::sniff::decodes;
 use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
 use filmgate_core::job::{self, Admission, HoldTerms, Job, Mode};
 use filmgate_core::money::Nanos;
 use filmgate_core::pricing::PriceLine;
-use filmgate_core::request::{ModelId, ProviderName, Refusal, Request};
+use filmgate_core::request::{MediaKind, ModelId, ProviderName, Refusal, Request};
 use filmgate_core::routing::Dropped;
 use filmgate_store::{Binding, Bound, Created, Found, Funds, NewJob, StoreError};
 use sha2::{Digest, Sha256};
@@ -192,6 +193,7 @@ impl Engine {
         binding: Option<Binding>,
     ) -> Result<Admitted, AdmitError> {
         let plan = self.0.plan(&ask.request)?;
+        self.check_pictures(&plan.model, &ask).await?;
         let now = self.now();
         let id = VideoId::mint(now, entropy::draw());
         ask.request.model = plan.model;
@@ -256,6 +258,35 @@ impl Engine {
                 hold: plan.hold.unwrap_or(Nanos::ZERO),
             }),
         }
+    }
+
+    /// A picture no provider could read is refused before anything is stored. Few are decoded at once: each may
+    /// take hundreds of megabytes.
+    async fn check_pictures(&self, model: &ModelId, ask: &Ask) -> Result<(), AdmitError> {
+        for (at, (input, bytes)) in ask.request.inputs.iter().zip(&ask.inputs).enumerate() {
+            if input.kind != MediaKind::Image {
+                continue;
+            }
+            let place = self.0.decoding.acquire().await;
+            let _place = place.map_err(|_| StoreError::Closed)?;
+            let picture = bytes.clone();
+            let decodes = tokio::task::spawn_blocking(move || decodes(&picture)).await;
+            if !decodes.unwrap_or(false) {
+                let refusal = Refusal {
+                    field: format!("input_references[{at}]"),
+                    sent: format!(
+                        "{} of {} bytes that cannot be decoded",
+                        input.mime_type, input.bytes
+                    ),
+                    allowed: "a whole PNG, JPEG or WebP picture".to_owned(),
+                };
+                return Err(AdmitError::Refused {
+                    model: model.clone(),
+                    refusals: vec![refusal],
+                });
+            }
+        }
+        Ok(())
     }
 
     async fn replay(
