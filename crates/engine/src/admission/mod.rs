@@ -156,10 +156,10 @@ impl Engine {
         ask: Ask,
         from: Provenance,
     ) -> Result<Admitted, AdmitError> {
-        let digest = digest(&ask);
         let Some((route, key)) = &from.idempotency else {
             return self.admit_new(caller, ask, &from, None).await;
         };
+        let digest = digest(&ask);
         let binding = Binding {
             workspace: caller.workspace,
             route: (*route).to_owned(),
