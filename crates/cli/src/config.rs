@@ -141,7 +141,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
     match figment.extract::<BTreeMap<String, figment::value::Value>>() {
         Err(error) => {
             return Err(Faults(
-                error.into_iter().map(|fault| told(&fault)).collect(),
+                error.into_iter().map(|fault| told(&fault, None)).collect(),
             ));
         }
         Ok(sections) => {
@@ -185,14 +185,18 @@ fn section<T: DeserializeOwned + Default>(
         return T::default();
     }
     figment.extract_inner(name).unwrap_or_else(|error| {
-        faults.extend(error.into_iter().map(|fault| told(&fault)));
+        faults.extend(error.into_iter().map(|fault| told(&fault, Some(name))));
         T::default()
     })
 }
 
 /// The key, what is wrong with it and where it came from.
-fn told(fault: &figment::Error) -> String {
-    let key = fault.path.join(".");
+fn told(fault: &figment::Error, section: Option<&str>) -> String {
+    // The section may stand at the end of the path as well as at its beginning, or not in it at all.
+    let inner = fault.path.iter().map(String::as_str);
+    let inner = inner.filter(|part| Some(*part) != section);
+    let key: Vec<&str> = section.into_iter().chain(inner).collect();
+    let key = key.join(".");
     let source = fault.metadata.as_ref().map(|metadata| {
         let place = metadata
             .source

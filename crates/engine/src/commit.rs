@@ -1,7 +1,7 @@
 //! Applying an event and committing what comes of it, again and again until one of three ends is reached.
 
 use filmgate_core::id::VideoId;
-use filmgate_core::job::{self, Event, Job, Rejected};
+use filmgate_core::job::{self, Event, Job, Rejected, Status};
 use filmgate_store::{AfterCommit, Basis, Committed, StoreError};
 
 use crate::Parts;
@@ -68,9 +68,10 @@ impl Parts {
             };
             match self.store.commit(held.id(), basis, transition).await? {
                 Committed::Committed { version } => {
+                    let before = held.job.life.status();
                     held.job.life = life;
                     held.job.version = version;
-                    self.committed(&held.job, &event);
+                    self.committed(&held.job, &event, before);
                     return Ok(Stepped::Taken);
                 }
                 Committed::Stale(now) => held.job = *now,
@@ -107,9 +108,10 @@ impl Parts {
                 .await?
             {
                 Committed::Committed { version } => {
+                    let before = job.life.status();
                     job.life = life;
                     job.version = version;
-                    self.committed(&job, &event);
+                    self.committed(&job, &event, before);
                     return Ok(Ok(job));
                 }
                 Committed::Stale(now) => job = *now,
@@ -118,15 +120,10 @@ impl Parts {
         }
     }
 
-    fn committed(&self, job: &Job, event: &Event) {
+    fn committed(&self, job: &Job, event: &Event, before: Status) {
         let id = job.admission.id;
         tracing::debug!(video.id = %id, event = event.name(), state = job.life.state.name(), version = job.version, "committed");
-        if job.life.status().is_terminal()
-            && job
-                .life
-                .ended_at
-                .is_some_and(|ended| self.clock.now() == ended)
-        {
+        if job.life.status().is_terminal() && !before.is_terminal() {
             tracing::info!(video.id = %id, status = job.life.status().as_str(), "video {id} is {}", job.life.status().as_str());
         }
         self.watch.moved(id, job.version);
