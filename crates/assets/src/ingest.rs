@@ -46,6 +46,8 @@ impl Assets {
             attempt,
             index,
         } = output;
+        // Measuring computes; more of it at once than there are cores would only take more memory.
+        let measuring = self.measuring.acquire().await;
         let (spooled, probed, jpeg) = blocking(move || {
             let mut probed = probe(spooled.path());
             // The decoded picture is large; it is let go before the output waits for the disk.
@@ -57,6 +59,7 @@ impl Assets {
         })
         .await
         .map_err(IngestError::Spool)?;
+        drop(measuring);
         let Probe {
             mime_type,
             size,

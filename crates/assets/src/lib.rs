@@ -26,11 +26,13 @@ pub mod sniff;
 #[cfg(test)]
 mod test_media;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use tokio::sync::Semaphore;
 
 pub use config::Config;
 pub use key::ObjectKey;
@@ -46,6 +48,8 @@ pub struct Assets {
     /// copying it, and a read costs one hop to the blocking pool for each chunk.
     root: Arc<PathBuf>,
     spool: Arc<Spool>,
+    /// Outputs probed at once.
+    measuring: Arc<Semaphore>,
 }
 
 /// Why the asset store cannot be used. Said once, at start.
@@ -96,6 +100,9 @@ impl Assets {
             objects: Arc::new(objects),
             root: Arc::new(root),
             spool: Arc::new(Spool::open(&config)?),
+            measuring: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(1, NonZero::get),
+            )),
         })
     }
 
