@@ -113,13 +113,13 @@ pub(crate) struct Object<'a> {
         ("If-None-Match" = Option<String>, Header, description = "the `ETag` of bytes already there"),
     ),
     responses(
-        (status = 200, description = "All of it", content_type = "video/mp4", body = Vec<u8>, headers(
+        (status = 200, description = "All of it", content((Vec<u8> = "video/mp4"), (Vec<u8> = "video/webm"), (Vec<u8> = "video/quicktime"), (Vec<u8> = "video/x-matroska"), (Vec<u8> = "image/jpeg")), headers(
             ("ETag" = String, description = "the sha256 of the whole"),
             ("Last-Modified" = String, description = "when the video was completed"),
             ("Accept-Ranges" = String, description = "`bytes`"),
             ("Content-Disposition" = String, description = "an attachment with a file name"),
         )),
-        (status = 206, description = "The range asked for", content_type = "video/mp4", body = Vec<u8>),
+        (status = 206, description = "The range asked for", content((Vec<u8> = "video/mp4"), (Vec<u8> = "video/webm"), (Vec<u8> = "video/quicktime"), (Vec<u8> = "video/x-matroska"), (Vec<u8> = "image/jpeg"))),
         (status = 304, description = "Unchanged"),
         (status = 400, description = "A parameter does not hold what it may", body = ErrorBody),
         (status = 401, description = "Neither a key nor a signed link", body = ErrorBody),
@@ -286,11 +286,17 @@ fn describe(response: &mut Response, grant: &LinkGrant, object: &Object<'_>) {
         format!("{disposition}; filename=\"{name}\""),
     );
     set(response, CONTENT_TYPE, object.mime_type.to_owned());
+    // Shown by a browser itself, a video is a page that fetches its own address; in a sandbox without an origin it
+    // may not. Scripts are forbidden either way.
+    let sandbox = match grant.disposition {
+        Disposition::Attachment => "sandbox",
+        Disposition::Inline => "sandbox allow-same-origin",
+    };
     for (header, value) in [
         (ACCEPT_RANGES, "bytes"),
         (CACHE_CONTROL, "private, no-cache"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CONTENT_SECURITY_POLICY, "sandbox"),
+        (CONTENT_SECURITY_POLICY, sandbox),
     ] {
         response
             .headers_mut()
