@@ -101,8 +101,12 @@ impl Gateway {
     /// Starts the engine and serves on `listener` until [`Gateway::shutdown`].
     pub(crate) fn serve(&self, listener: TcpListener) {
         self.engine.start();
-        let app = filmgate_api::router(self.api.clone())
-            .into_make_service_with_connect_info::<SocketAddr>();
+        let mut api = self.api.clone();
+        // Port 0 is no address a client could use.
+        if let Ok(address) = listener.local_addr() {
+            api.config.listen = address.to_string();
+        }
+        let app = filmgate_api::router(api).into_make_service_with_connect_info::<SocketAddr>();
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
             let served = axum::serve(listener, app)
