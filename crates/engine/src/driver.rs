@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use filmgate_core::job::{Event, Links, State};
+use filmgate_core::job::{Event, State};
 use filmgate_store::{AfterCommit, Claim, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -187,11 +187,8 @@ impl Parts {
             }
             State::Accepted => self.submit(held).await,
             State::Submitting { .. } => self.trace_submit(held).await,
-            State::Running { .. }
-            | State::Fetching {
-                links: Links::Stale,
-                ..
-            } => self.poll(held).await,
+            State::Running { .. } => self.poll(held).await,
+            State::Fetching { links, .. } if links.stale => self.poll(held).await,
             State::Fetching { .. } => self.ingest(held).await,
             State::Completed { .. }
             | State::Failed { .. }

@@ -25,6 +25,10 @@ const MOST_SUMMARIES: usize = 10;
 const FATE_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// How long finished outputs may take to reach us.
 const FETCH_DEADLINE: Duration = Duration::from_secs(3600);
+/// Dead links are asked for anew this often: a provider may lose them to a restart of its own more than once.
+const MOST_RENEWALS: u32 = 5;
+/// The first renewal is asked for at once, each further one this much later than the one before.
+const RENEWAL_STEP: Duration = Duration::from_secs(2);
 /// A provider that does not know an id is believed after this many polls over this time.
 const UNKNOWN_POLLS: u32 = 3;
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
@@ -321,6 +325,9 @@ impl<'a> Change<'a> {
     }
 
     fn observed(mut self, progress: Option<u8>, expectation: Expectation) -> Outcome {
+        if self.awaits_links() {
+            return self.wait_for_links(expectation.next_poll);
+        }
         let State::Running { unknown, .. } = &mut self.life.state else {
             return self.reject();
         };
@@ -335,19 +342,20 @@ impl<'a> Change<'a> {
     }
 
     fn unheard(mut self, wait: Duration) -> Outcome {
-        match self.life.state {
-            State::Running { .. } => self.due_in(wait),
-            State::Fetching {
-                links: Links::Stale,
-                deadline,
-                ..
-            } => self.due_by(wait, deadline),
-            _ => return self.reject(),
+        if self.awaits_links() {
+            return self.wait_for_links(wait);
         }
+        let State::Running { .. } = self.life.state else {
+            return self.reject();
+        };
+        self.due_in(wait);
         self.quietly()
     }
 
     fn not_known(mut self, wait: Duration) -> Outcome {
+        if self.awaits_links() {
+            return self.wait_for_links(wait);
+        }
         let now = self.now;
         let State::Running { unknown, .. } = &mut self.life.state else {
             return self.reject();
@@ -369,17 +377,19 @@ impl<'a> Change<'a> {
     }
 
     fn succeeded(mut self, delivery: Delivery) -> Outcome {
-        let (native, links, deadline) = match &self.life.state {
-            State::Running { native, .. } => {
-                (native.clone(), Links::First, self.now.plus(FETCH_DEADLINE))
-            }
+        let (native, renewals, deadline) = match &self.life.state {
+            State::Running { native, .. } => (native.clone(), 0, self.now.plus(FETCH_DEADLINE)),
             State::Fetching {
                 native,
-                links: Links::Stale,
+                links,
                 deadline,
                 ..
-            } => (native.clone(), Links::Renewed, *deadline),
+            } if links.stale => (native.clone(), links.renewals + 1, *deadline),
             _ => return self.reject(),
+        };
+        let links = Links {
+            stale: false,
+            renewals,
         };
         self.life.state = State::Fetching {
             native,
@@ -393,6 +403,19 @@ impl<'a> Change<'a> {
     }
 
     fn failed_upstream(mut self, failure: Failure, usage: Usage) -> Outcome {
+        if self.awaits_links() {
+            let failure = Failure::permanent(
+                FailureCode::OutputUnavailable,
+                "the provider had finished, and then no longer had the output",
+            );
+            return self.undelivered(
+                Failure {
+                    retryable: true,
+                    ..failure
+                },
+                usage,
+            );
+        }
         let State::Running { .. } = self.life.state else {
             return self.reject();
         };
@@ -421,6 +444,19 @@ impl<'a> Change<'a> {
     }
 
     fn expired_upstream(mut self, billed: Billed, usage: Usage) -> Outcome {
+        if self.awaits_links() {
+            let failure = Failure::permanent(
+                FailureCode::OutputUnavailable,
+                "the provider had finished, and then no longer had the output",
+            );
+            return self.undelivered(
+                Failure {
+                    retryable: true,
+                    ..failure
+                },
+                usage,
+            );
+        }
         let State::Running { .. } = self.life.state else {
             return self.reject();
         };
@@ -469,20 +505,25 @@ impl<'a> Change<'a> {
 
     fn link_expired(mut self) -> Outcome {
         let State::Fetching {
-            links, delivery, ..
+            links,
+            delivery,
+            deadline,
+            ..
         } = &mut self.life.state
         else {
             return self.reject();
         };
-        if *links == Links::First {
-            *links = Links::Stale;
-            self.due_in(Duration::ZERO);
+        let deadline = *deadline;
+        if links.renewals < MOST_RENEWALS && self.now < deadline {
+            links.stale = true;
+            let wait = RENEWAL_STEP * links.renewals;
+            self.due_by(wait, deadline);
             return self.done();
         }
         let usage = delivery.usage;
         let failure = Failure::permanent(
             FailureCode::OutputUnavailable,
-            "the provider's links died twice before the output could be fetched",
+            "the provider's links died again and again before the output could be fetched",
         );
         self.undelivered(
             Failure {
@@ -553,6 +594,17 @@ impl<'a> Change<'a> {
         }
         self.due_by(wait, deadline);
         self.quietly()
+    }
+
+    /// Whether the provider is done, but its links are dead.
+    fn awaits_links(&self) -> bool {
+        matches!(&self.life.state, State::Fetching { links, .. } if links.stale)
+    }
+
+    /// New links are not there yet: asked for again after `wait`, until the outputs have taken too long.
+    fn wait_for_links(mut self, wait: Duration) -> Outcome {
+        self.life.observed_at = Some(self.now);
+        self.fetch_delayed(wait)
     }
 
     /// Ends the job at once and keeps its hold: the attempt under way may still cost money.

@@ -82,14 +82,11 @@ pub struct UnknownPolls {
 
 /// Where the links to fetch stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Links {
-    /// As the provider gave them.
-    First,
-    /// Dead: the next step polls once for new ones.
-    Stale,
-    /// Given anew; there is no third time.
-    Renewed,
+pub struct Links {
+    /// Dead: the next step polls for new ones.
+    pub stale: bool,
+    /// How often new ones were asked for.
+    pub renewals: u32,
 }
 
 /// Which candidate is asked next, and what the round so far has taught.

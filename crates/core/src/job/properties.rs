@@ -224,6 +224,98 @@ impl Books {
         }
     }
 
+    /// What the stage of a job in this state can come to, whatever the provider says. None of it may be rejected: the
+    /// job would stay due and be taken up again at once, for ever.
+    fn outcomes_of_its_stage(&self) -> Vec<Event> {
+        let life = &self.job.life;
+        let attempt = life.attempt.as_ref().map_or(0, |attempt| attempt.number);
+        let failure = || Failure::permanent(FailureCode::ProviderError, "it broke");
+        let (wait, usage) = (Duration::ZERO, Usage::default());
+        let expectation = Expectation::default();
+        let traced = || {
+            vec![
+                Event::Submitted {
+                    attempt,
+                    native: NativeId("n".into()),
+                    expectation,
+                },
+                Event::Refused {
+                    attempt,
+                    failure: failure(),
+                    jitter: wait,
+                },
+                Event::Absent { attempt },
+                Event::Untraceable { attempt },
+            ]
+        };
+        let delivery = Delivery {
+            outputs: Vec::new(),
+            missing: Vec::new(),
+            usage,
+        };
+        let polled = vec![
+            Event::Observed {
+                progress: Some(1),
+                expectation,
+            },
+            Event::Unheard { wait },
+            Event::NotKnown { wait },
+            Event::Succeeded { delivery },
+            Event::FailedUpstream {
+                failure: failure(),
+                usage,
+            },
+            Event::ExpiredUpstream {
+                billed: Billed::Unknown,
+                usage,
+            },
+        ];
+        match &life.state {
+            State::Accepted => vec![Event::Claimed, Event::Expire],
+            State::Submitting { lost } => {
+                let lost_again = match lost {
+                    true => Event::StillLost { attempt, wait },
+                    false => Event::AnswerLost {
+                        attempt,
+                        failure: failure(),
+                    },
+                };
+                traced()
+                    .into_iter()
+                    .chain([lost_again, Event::Expire])
+                    .collect()
+            }
+            State::Running { .. } => polled.into_iter().chain([Event::Expire]).collect(),
+            State::Fetching { links, .. } if links.stale => polled,
+            State::Fetching { .. } => vec![
+                Event::Stored {
+                    assets: Vec::new(),
+                    missing: Vec::new(),
+                },
+                Event::LinkExpired,
+                Event::FetchDelayed { wait },
+            ],
+            _ if life.fate.is_none() => Vec::new(),
+            _ if life
+                .attempt
+                .as_ref()
+                .is_some_and(|attempt| attempt.native.is_none()) =>
+            {
+                traced()
+                    .into_iter()
+                    .chain([Event::StillLost { attempt, wait }])
+                    .collect()
+            }
+            _ => vec![
+                Event::FateKnown {
+                    billed: Billed::No,
+                    usage,
+                },
+                Event::FatePending { wait },
+            ],
+        }
+    }
+
     fn take(&mut self, event: Event, now: UnixTime) -> bool {
         let Ok(transition) = apply(&self.job, event, now) else {
             return false;
@@ -339,6 +431,10 @@ proptest! {
         for (event, pause) in history {
             now = now.plus(Duration::from_secs(pause));
             books.take(event, now);
+            for outcome in books.outcomes_of_its_stage() {
+                let taken = apply(&books.job, outcome, now);
+                prop_assert!(taken.is_ok(), "{}", taken.unwrap_err());
+            }
         }
         // Whatever state that was, the job can be brought to its end.
         for _ in 0..8 {
@@ -561,7 +657,7 @@ fn usage_beyond_the_hold_is_an_overage_in_the_same_transition() {
 }
 
 #[test]
-fn links_that_die_twice_end_the_job_at_the_operators_cost() {
+fn links_that_keep_dying_end_the_job_at_the_operators_cost() {
     let mut books = priced(&[SubmitRepeat::Lookup]);
     books.take(Event::Claimed, START);
     books.take(submitted(1), START);
@@ -576,8 +672,29 @@ fn links_that_die_twice_end_the_job_at_the_operators_cost() {
         },
         START,
     );
-    assert!(books.take(Event::LinkExpired, START));
-    assert!(books.take(Event::Succeeded { delivery }, START));
+    for renewal in 0..5 {
+        assert!(books.take(Event::LinkExpired, START));
+        assert_eq!(
+            books.job.life.due_at,
+            Some(START.plus(Duration::from_secs(2 * renewal)))
+        );
+        assert!(
+            books.take(
+                Event::Observed {
+                    progress: None,
+                    expectation: Expectation::default()
+                },
+                START
+            ),
+            "they may take a while"
+        );
+        assert!(books.take(
+            Event::Succeeded {
+                delivery: delivery.clone()
+            },
+            START
+        ));
+    }
     assert!(books.take(Event::LinkExpired, START));
     assert_eq!(books.job.life.status(), Status::Failed);
     assert_eq!(

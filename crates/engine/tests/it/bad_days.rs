@@ -176,7 +176,7 @@ async fn a_worker_that_dies_between_its_attempt_row_and_the_answer_is_succeeded_
 }
 
 #[tokio::test]
-async fn a_dead_link_is_asked_for_anew_once() {
+async fn a_dead_link_is_asked_for_anew_a_few_times() {
     let house = House::of(Script {
         files: [(403, None, Bytes::new()), (200, None, film())].into(),
         ..Script::default()
@@ -194,7 +194,10 @@ async fn a_dead_link_is_asked_for_anew_once() {
     .await;
     let id = house.create().await;
     house.settle().await;
-    house.advance(1).await;
+    for _ in 0..5 {
+        assert_eq!(house.job(id).await.life.status(), Status::Processing);
+        house.advance(10).await;
+    }
     assert_eq!(
         ends_as(&house, id).await,
         (Status::Failed, Some(FailureCode::OutputUnavailable))
