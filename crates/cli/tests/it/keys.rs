@@ -1,0 +1,426 @@
+//! Keys: the first one, those made later, what each role may do, and what is left of a revoked one.
+
+use serde_json::{Value, json};
+
+use crate::gate::{Gate, Home, id_of};
+use crate::order::Order;
+use crate::redact::redacted;
+use crate::routes;
+
+const GIVEN: &str = "fg_given_0123456789abcdefghijklmnopqrstuvwxyz_-AB";
+
+#[tokio::test]
+async fn the_first_key_can_be_given_by_the_environment() {
+    let gate = Home::new().with_first_key(GIVEN).start().await;
+    assert_eq!(gate.key, GIVEN, "the gateway printed a key of its own");
+    gate.completed(&Order::of("by the given key")).await;
+    // On a store that has keys it is ignored, with a warning.
+    let other = GIVEN.replace("given", "other");
+    let gate = gate
+        .stop()
+        .await
+        .environment("FILMGATE_BOOTSTRAP_KEY", &other)
+        .start()
+        .await;
+    gate.get("/v1/videos").key(GIVEN).send().await.expect(200);
+    gate.get("/v1/videos")
+        .key(&other)
+        .send()
+        .await
+        .refused(401, "unauthorised");
+    assert!(
+        gate.home()
+            .log()
+            .contains("FILMGATE_BOOTSTRAP_KEY is ignored"),
+        "{}",
+        gate.home().log()
+    );
+}
+
+#[tokio::test]
+async fn a_first_key_that_is_none_stops_the_start_with_a_sentence() {
+    let home = Home::new().environment("FILMGATE_BOOTSTRAP_KEY", "fg_Short_secret");
+    let done = home
+        .run(&["serve", "--listen", "127.0.0.1:0"])
+        .await
+        .failed();
+    assert!(
+        done.err.contains("fg_<kid>_<secret>") && !done.err.contains("fg_Short_secret"),
+        "{done:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_and_never_again() {
+    let gate = Gate::start().await;
+    let made = gate
+        .post("/v1/keys")
+        .json(&json!({"name": "for the studio", "role": "member"}))
+        .send()
+        .await
+        .created();
+    let text = made["key"].as_str().unwrap();
+    let listed = gate.get("/v1/keys").send().await.expect(200);
+    assert!(
+        !listed.text().contains(text.rsplit('_').next().unwrap()),
+        "{}",
+        listed.text()
+    );
+    assert!(!listed.text().contains(gate.key.rsplit('_').next().unwrap()));
+    insta::assert_json_snapshot!("the_keys", redacted(&listed.json()));
+    gate.get("/v1/videos").key(text).send().await.expect(200);
+}
+
+#[tokio::test]
+async fn a_revoked_key_opens_nothing_and_its_jobs_run_on() {
+    let gate = Gate::start().await;
+    let made = gate
+        .post("/v1/keys")
+        .json(&json!({"name": "short", "role": "member"}))
+        .send()
+        .await
+        .created();
+    let text = made["key"].as_str().unwrap();
+    let order = Order::of("outlives its key").simulate(json!({"render_seconds": 0.3}));
+    let video = gate
+        .post("/v1/videos")
+        .key(text)
+        .json(order.body())
+        .send()
+        .await
+        .expect(202)
+        .json();
+    gate.delete(&format!("/v1/keys/{}", made["id"].as_str().unwrap()))
+        .send()
+        .await
+        .expect(200);
+    gate.get("/v1/videos")
+        .key(text)
+        .send()
+        .await
+        .refused(401, "unauthorised");
+    gate.post("/v1/videos")
+        .key(text)
+        .json(order.body())
+        .send()
+        .await
+        .refused(401, "unauthorised");
+    assert_eq!(
+        gate.wait_terminal(id_of(&video)).await["status"],
+        "completed"
+    );
+    let gate = gate.restart().await;
+    gate.get("/v1/videos")
+        .key(text)
+        .send()
+        .await
+        .refused(401, "unauthorised");
+    let unknown = format!("/v1/keys/key_{}", "0".repeat(26));
+    gate.delete(&unknown).send().await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn what_is_not_a_key_in_force_opens_nothing() {
+    let gate = Gate::start().await;
+    let kid = gate.key.split('_').nth(1).unwrap();
+    let wrong = [
+        String::new(),
+        "nonsense".to_owned(),
+        gate.key.replacen("fg_", "FG_", 1),
+        format!("{}x", gate.key),
+        gate.key[..gate.key.len() - 1].to_owned(),
+        format!("fg_{kid}_{}", "0".repeat(64)),
+        format!("fg_{}_{}", "0".repeat(26), "0".repeat(64)),
+        "fg_' or 1=1 --_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned(),
+    ];
+    for key in wrong {
+        let answer = gate.get("/v1/videos").key(&key).send().await;
+        answer.refused(401, "unauthorised");
+        assert_eq!(answer.header("www-authenticate"), "Bearer");
+    }
+    gate.get("/v1/videos")
+        .header("authorization", &format!("Basic {}", gate.key))
+        .send()
+        .await
+        .refused(401, "unauthorised");
+    gate.get(&format!("/v1/videos?key={}", gate.key))
+        .anonymous()
+        .send()
+        .await
+        .refused(401, "unauthorised");
+    // The scheme's name has no case.
+    gate.get("/v1/videos")
+        .header("authorization", &format!("bEARER {}", gate.key))
+        .send()
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn every_route_that_asks_for_a_key_refuses_without_one() {
+    let gate = Gate::start().await;
+    let video = gate.create(&Order::of("guarded").endless()).await;
+    for route in routes::published(&gate).await {
+        let answer = gate
+            .call(route.method.clone(), &route.at(id_of(&video)))
+            .anonymous()
+            .send()
+            .await;
+        if route.secured {
+            answer.refused(401, "unauthorised");
+        } else if route.path.ends_with("/content") {
+            // A key or a signed link: without either, it is the key that is missed.
+            answer.refused(401, "unauthorised");
+        } else {
+            assert!(
+                ["/health", "/ready"].contains(&route.path.as_str()),
+                "{route:?} asks for no key"
+            );
+            answer.expect(200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reader_looks_a_member_makes_and_an_admin_makes_keys() {
+    let gate = Gate::start().await;
+    let reader = gate.new_key("read", None).await;
+    let member = gate.new_key("member", None).await;
+    let video = gate.create(&Order::of("shared").endless()).await;
+    let id = id_of(&video);
+    let path = format!("/v1/videos/{id}");
+    let mut closed = 0;
+    for route in routes::published(&gate)
+        .await
+        .iter()
+        .filter(|route| route.secured)
+    {
+        let is_admins =
+            route.path.starts_with("/v1/keys") || route.path.starts_with("/v1/workspaces");
+        let call = |key: &str| {
+            gate.call(route.method.clone(), &route.at(id))
+                .key(key)
+                .json(&json!({}))
+                .send()
+        };
+        if is_admins {
+            call(&member).await.refused(403, "forbidden");
+        }
+        let answer = call(&reader).await;
+        if is_admins || route.method != reqwest::Method::GET {
+            answer.refused(403, "forbidden");
+            closed += 1;
+        } else {
+            assert_ne!(answer.status, 403, "{route:?}: {}", answer.text());
+        }
+    }
+    assert!(closed >= 8, "only {closed} routes are closed to a reader");
+    // Nothing of that has changed anything.
+    assert_eq!(
+        gate.get(&path).key(&reader).send().await.expect(200).json()["id"],
+        *id
+    );
+    gate.post(&format!("{path}/cancel"))
+        .key(&member)
+        .send()
+        .await
+        .expect(200);
+}
+
+#[tokio::test]
+async fn workspaces_are_worlds_apart() {
+    let gate = Gate::start().await;
+    let workspace = gate.new_workspace("second").await;
+    let stranger = gate.new_key("admin", Some(&workspace)).await;
+    let done = gate.completed(&Order::of("private")).await;
+    let cancelled = gate.create(&Order::of("private too").endless()).await;
+    gate.cancel(id_of(&cancelled)).await;
+
+    let mut walked = 0;
+    for route in routes::published(&gate)
+        .await
+        .iter()
+        .filter(|route| route.path.contains("{video_id}"))
+    {
+        for video in [&done, &cancelled] {
+            let call = gate
+                .call(route.method.clone(), &route.at(id_of(video)))
+                .key(&stranger);
+            let call = if route.method == reqwest::Method::GET {
+                call
+            } else {
+                call.json(&json!({}))
+            };
+            let refused = call.send().await.refused(404, "not_found");
+            assert_eq!(
+                refused["generation_id"],
+                Value::Null,
+                "{route:?} tells of it"
+            );
+        }
+        walked += 1;
+    }
+    assert!(walked >= 7, "only {walked} routes name a video");
+    let audit = format!(
+        "/v1/generations?id={}",
+        done["generation_id"].as_str().unwrap()
+    );
+    gate.get(&audit)
+        .key(&stranger)
+        .send()
+        .await
+        .refused(404, "not_found");
+    gate.get(&audit).send().await.expect(200);
+    for query in ["", "?status=completed", "?model=filmgate/testcard"] {
+        let list = gate
+            .get(&format!("/v1/videos{query}"))
+            .key(&stranger)
+            .send()
+            .await
+            .expect(200)
+            .json();
+        assert_eq!(list["data"], json!([]), "{query}");
+    }
+    let after = format!("/v1/videos?after={}", id_of(&done));
+    gate.get(&after)
+        .key(&stranger)
+        .send()
+        .await
+        .refused_field("validation_error", "after");
+    // Nothing of that has changed anything.
+    assert_eq!(gate.status(id_of(&done)).await, done);
+    assert_eq!(gate.status(id_of(&cancelled)).await["status"], "cancelled");
+
+    let theirs = gate
+        .post("/v1/videos")
+        .key(&stranger)
+        .json(Order::of("theirs").body())
+        .send()
+        .await
+        .expect(202)
+        .json();
+    gate.get(&format!("/v1/videos/{}", id_of(&theirs)))
+        .send()
+        .await
+        .refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_made_is_refused_by_the_field_at_fault() {
+    let gate = Gate::start().await;
+    let unknown = format!("ws_{}", "0".repeat(26));
+    for (body, field) in [
+        (json!({"name": "x", "role": "king"}), "role"),
+        (json!({"role": "member"}), "name"),
+        (json!({"name": "", "role": "member"}), "name"),
+        (
+            json!({"name": "x", "role": "member", "workspace_id": unknown}),
+            "workspace_id",
+        ),
+        (
+            json!({"name": "x", "role": "member", "banana": 1}),
+            "banana",
+        ),
+    ] {
+        gate.post("/v1/keys")
+            .json(&body)
+            .send()
+            .await
+            .refused_field("validation_error", field);
+    }
+    assert_eq!(
+        gate.get("/v1/keys").send().await.expect(200).json()["data"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    gate.new_workspace("taken").await;
+    gate.post("/v1/workspaces")
+        .json(&json!({"name": "taken"}))
+        .send()
+        .await
+        .refused_field("validation_error", "name");
+}
+
+#[tokio::test]
+async fn keys_are_made_listed_and_revoked_from_the_command_line() {
+    let gate = Gate::start().await;
+    let made = gate
+        .run(&["keys", "create", "a script's", "--role", "read"])
+        .await
+        .succeeded();
+    let text = made.out.trim();
+    gate.get("/v1/videos").key(text).send().await.expect(200);
+    let listed = gate
+        .run(&["--json", "keys", "list"])
+        .await
+        .succeeded()
+        .json();
+    let key = listed["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|key| key["name"] == "a script's")
+        .unwrap();
+    assert_eq!(
+        (&key["role"], &key["revoked_at"]),
+        (&json!("read"), &Value::Null)
+    );
+    let id = key["id"].as_str().unwrap();
+    gate.run(&["keys", "revoke", id]).await.succeeded();
+    gate.get("/v1/videos")
+        .key(text)
+        .send()
+        .await
+        .refused(401, "unauthorised");
+    let listed = gate.run(&["keys", "list"]).await.succeeded().out;
+    let line = listed.lines().find(|line| line.contains(id)).unwrap();
+    assert!(line.contains("revoked"), "{line}");
+    let refused = gate
+        .run(&["keys", "create", "x", "--role", "king"])
+        .await
+        .failed();
+    assert!(refused.err.contains("role"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn neither_keys_nor_prompts_nor_links_are_written_to_the_log() {
+    let gate = Home::new().environment("RUST_LOG", "debug").start().await;
+    let member = gate.new_key("member", None).await;
+    let order = Order::of("a-prompt-that-nobody-else-reads");
+    let made = gate
+        .post("/v1/videos")
+        .key(&member)
+        .json(order.body())
+        .send()
+        .await
+        .expect(202)
+        .json();
+    let done = gate.wait_terminal(id_of(&made)).await;
+    let link = done["download_url"].as_str().unwrap();
+    gate.get(link).anonymous().send().await.expect(200);
+    let home = gate.stop().await;
+    let log = home.log();
+    assert!(
+        log.contains(id_of(&made)),
+        "this is not the log of what happened: {log}"
+    );
+    let signature = link
+        .split_once("download_sig=")
+        .unwrap()
+        .1
+        .split('&')
+        .next()
+        .unwrap();
+    let master = std::fs::read_to_string(home.data().join("master.key")).unwrap();
+    let secret = member.rsplit('_').next().unwrap();
+    for (what, text) in [
+        ("the prompt", "nobody-else"),
+        ("a signature", signature),
+        ("a key", secret),
+        ("the master key", master.trim()),
+    ] {
+        assert!(!log.contains(text), "{what} is in the log");
+    }
+}

@@ -1,0 +1,25 @@
+//! The whole gateway, from outside: the binary is started, asked, stopped, killed and started again.
+//!
+//! Each test has a gateway of its own, on a free loopback port and in a directory that is gone afterwards. What
+//! every test uses lives in `gate` (processes and HTTP), `order` (what is asked for) and `status_object` (what a
+//! status may look like).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod gate;
+mod order;
+mod redact;
+mod routes;
+mod status_object;
+
+mod ageing;
+mod commands;
+mod content;
+mod crash;
+mod disabled;
+mod errors;
+mod idempotency;
+mod keys;
+mod media;
+mod money;
+mod videos;
