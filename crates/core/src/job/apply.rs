@@ -1,26 +1,24 @@
 //! The state machine: what each event makes of each state.
 //!
 //! It decides and computes; it does not read a clock, draw chance or touch the store. How money ends is in
-//! `settlement.rs`.
+//! `settlement.rs`, what the rules write on in `change.rs`.
 
 use std::time::Duration;
 
+use super::change::{Change, Outcome};
 use super::settlement::Ending;
 use super::{
-    Actor, AmbiguousSubmit, Attempt, AttemptOutcome, AttemptSummary, Candidate, Event, Expectation,
-    Fate, Job, Life, Notice, Rejected, State, Status, TimelineEntry, Transition,
+    AmbiguousSubmit, Attempt, AttemptOutcome, Event, Expectation, Fate, Job, Notice, Rejected,
+    State, Transition,
 };
 use crate::asset::{Asset, MissingOutput};
 use crate::failure::{Billed, Failure, FailureCode};
 use crate::job::life::{Links, UnknownPolls};
-use crate::ledger::Posting;
 use crate::provider::{Delivery, NativeId, SubmitRepeat, Usage};
 use crate::time::UnixTime;
 
 /// A provider may take a job on this often before we give up.
 const MOST_ACCEPTANCES: u32 = 3;
-/// A job's `error.attempts` keeps this many, the latest.
-const MOST_SUMMARIES: usize = 10;
 /// How long the fate of a job that was given up may stay unknown.
 const FATE_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 /// How long finished outputs may take to reach us.
@@ -76,34 +74,7 @@ pub fn apply(job: &Job, event: Event, now: UnixTime) -> Result<Transition, Rejec
     }
 }
 
-type Outcome = Result<Transition, Rejected>;
-
-/// A transition in the making.
-pub(super) struct Change<'a> {
-    pub(super) job: &'a Job,
-    pub(super) life: Life,
-    pub(super) postings: Vec<Posting>,
-    pub(super) notices: Vec<Notice>,
-    pub(super) now: UnixTime,
-    event: &'static str,
-    actor: Actor,
-    detail: Option<String>,
-}
-
-impl<'a> Change<'a> {
-    fn new(job: &'a Job, event: &Event, now: UnixTime) -> Self {
-        Self {
-            job,
-            life: job.life.clone(),
-            postings: Vec::new(),
-            notices: Vec::new(),
-            now,
-            event: event.name(),
-            actor: event.actor(),
-            detail: None,
-        }
-    }
-
+impl Change<'_> {
     fn cancel(mut self) -> Outcome {
         match self.life.state {
             State::Accepted => {
@@ -665,130 +636,5 @@ impl<'a> Change<'a> {
         self.end(State::Failed { failure });
         self.settle(Ending::Undelivered { usage });
         self.done()
-    }
-
-    fn end(&mut self, state: State) {
-        self.notices.push(match state.status() {
-            Status::Completed => Notice::Completed,
-            Status::Failed => Notice::Failed,
-            Status::Cancelled => Notice::Cancelled,
-            Status::Expired => Notice::Expired,
-            Status::Queued | Status::Processing => unreachable!("only a terminal state ends a job"),
-        });
-        self.life.state = state;
-        self.life.ended_at = Some(self.now);
-        self.life.poll_after_seconds = 0;
-        self.life.estimated_completion_at = None;
-        self.life.due_at = None;
-    }
-
-    /// Whether the answer to the submit of `attempt` is still awaited, by a job under way or given up.
-    fn is_awaiting(&self, attempt: u32) -> bool {
-        let ours = self
-            .life
-            .attempt
-            .as_ref()
-            .is_some_and(|ours| ours.number == attempt && ours.native.is_none());
-        ours && (matches!(self.life.state, State::Submitting { .. }) || self.life.fate.is_some())
-    }
-
-    fn close_attempt(&mut self, outcome: AttemptOutcome, failure: Option<&Failure>) {
-        let now = self.now;
-        let Some(ours) = &mut self.life.attempt else {
-            return;
-        };
-        ours.ended_at.get_or_insert(now);
-        ours.outcome = outcome;
-        if let Some(failure) = failure {
-            ours.failure = Some(failure.clone());
-            ours.billed = failure.billed;
-            let summary = AttemptSummary {
-                number: ours.number,
-                provider: ours.provider.clone(),
-                code: failure.code,
-                message: failure.message.clone(),
-                at: now,
-            };
-            self.detail = Some(format!("{}: {}", failure.code.as_str(), failure.message));
-            if self.life.failed_attempts.len() == MOST_SUMMARIES {
-                self.life.failed_attempts.remove(0);
-            }
-            self.life.failed_attempts.push(summary);
-        }
-    }
-
-    pub(super) fn attempt_mut(&mut self) -> &mut Attempt {
-        self.life
-            .attempt
-            .as_mut()
-            .expect("a job that was submitted has an attempt")
-    }
-
-    pub(super) fn attempt_candidate(&self) -> &'a Candidate {
-        let at = self
-            .life
-            .attempt
-            .as_ref()
-            .map_or(self.life.route.at, |attempt| attempt.candidate);
-        &self.job.admission.route[at]
-    }
-
-    /// Due after `wait`, but never later than the job expires.
-    fn due_in(&mut self, wait: Duration) {
-        let due = self.now.plus(wait);
-        let last = if self.life.status().is_terminal() {
-            due
-        } else {
-            self.job.admission.expires_at()
-        };
-        self.life.due_at = Some(match self.life.state {
-            State::Fetching { .. } => due,
-            _ => due.min(last).max(self.now),
-        });
-    }
-
-    fn due_by(&mut self, wait: Duration, deadline: UnixTime) {
-        self.life.due_at = Some(self.now.plus(wait).min(deadline));
-    }
-
-    fn reject(&self) -> Outcome {
-        Err(Rejected {
-            event: self.event,
-            state: self.job.life.state.name(),
-        })
-    }
-
-    /// The transition, with a line in the timeline.
-    fn done(self) -> Outcome {
-        let timeline = TimelineEntry {
-            at: self.now,
-            cause: self.event.to_owned(),
-            actor: self.actor.to_string(),
-            from: Some(self.job.life.state.name().to_owned()),
-            to: self.life.state.name().to_owned(),
-            attempt: self.life.attempt.as_ref().map(|attempt| attempt.number),
-            detail: self.detail.clone(),
-        };
-        self.finish(Some(timeline))
-    }
-
-    /// The transition of something that only moves times and progress.
-    fn quietly(self) -> Outcome {
-        self.finish(None)
-    }
-
-    fn finish(self, timeline: Option<TimelineEntry>) -> Outcome {
-        let attempt = if self.life.attempt == self.job.life.attempt {
-            None
-        } else {
-            self.life.attempt.clone()
-        };
-        Ok(Transition {
-            life: self.life,
-            postings: self.postings,
-            notices: self.notices,
-            timeline,
-            attempt,
-        })
     }
 }

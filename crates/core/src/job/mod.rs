@@ -7,6 +7,7 @@ mod admission;
 mod apply;
 mod attempt;
 mod billing;
+mod change;
 mod event;
 mod life;
 mod progress;

@@ -1,6 +1,6 @@
 //! How a job's money ends: exactly one capture or release, whatever raced before.
 
-use super::apply::Change;
+use super::change::Change;
 use super::{Abandoned, ChargeReason, HoldStatus, Notice, Settlement, State};
 use crate::failure::Billed;
 use crate::ledger::Posting;
