@@ -116,10 +116,14 @@ async function play(page, gateway, link) {
     video.src = source;
     await loaded;
 
-    // The picture of the new position may be drawn once it has been presented.
+    // The picture of the new position can be drawn once it has been presented.
+    const middle = video.duration / 2;
+    const presented = new Promise((resolve) => {
+      const look = (now, { mediaTime }) => (mediaTime > middle - 0.5 ? resolve() : video.requestVideoFrameCallback(look));
+      video.requestVideoFrameCallback(look);
+    });
     const sought = happened('seeked');
-    const presented = new Promise((resolve) => video.requestVideoFrameCallback(resolve));
-    video.currentTime = video.duration / 2;
+    video.currentTime = middle;
     await Promise.all([sought, presented]);
     const canvas = document.createElement('canvas');
     canvas.width = video.videoWidth;

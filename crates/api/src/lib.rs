@@ -20,6 +20,7 @@ mod query;
 mod request;
 mod request_id;
 mod status_cache;
+mod unread;
 
 pub use config::{Config, VideoConfig};
 pub use status_cache::StatusCache;

@@ -22,6 +22,7 @@ use tracing::Instrument;
 
 use crate::Shared;
 use crate::error::ApiError;
+use crate::unread::Unread;
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -53,8 +54,10 @@ async fn identify(State(api): State<Shared>, mut request: Request, next: Next) -
         http.method = %request.method(),
         http.path = request.uri().path(),
     );
+    let (request, unread) = Unread::watch(request);
     let response = next.run(request).instrument(span).await;
     let mut response = enveloped(response, &id, head);
+    unread.announce(&mut response);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

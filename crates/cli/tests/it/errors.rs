@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::gate::{Answer, Gate};
@@ -461,16 +461,19 @@ async fn a_body_beyond_its_limit_is_refused() {
     // A JSON create has the small limit, its data: URLs the large one.
     gate.post("/v1/videos")
         .json(padded(20_000).body())
+        .header("connection", "close")
         .send()
         .await
         .refused(413, "payload_too_large");
     gate.post("/v1/videos")
         .json(padded(300_000).body())
+        .header("connection", "close")
         .send()
         .await
         .refused(413, "payload_too_large");
     gate.post("/v1/keys")
         .json(&json!({"name": "x".repeat(20_000)}))
+        .header("connection", "close")
         .send()
         .await
         .refused(413, "payload_too_large");
@@ -502,10 +505,72 @@ async fn a_body_beyond_its_limit_is_refused() {
         .expect(200);
     gate.post("/v1/videos/quote")
         .body(&Form::content_type(), form(&larger))
+        .header("connection", "close")
         .send()
         .await
         .refused(413, "payload_too_large");
     assert_eq!(gate.video_count().await, 0);
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_body_was_read_does_not_spoil_the_connection_unannounced() {
+    let gate = Gate::configured("[server]\njson_body_bytes = 20000").await;
+    let host = gate.address.strip_prefix("http://").unwrap();
+    let bearer = format!("Bearer {}", gate.key);
+    let kind = "application/json";
+    let cases = [
+        ("/v1/keys", bearer.as_str(), kind, "413"),
+        ("/v1/videos", &bearer, kind, "413"),
+        ("/v1/videos", "Bearer nonsense", kind, "401"),
+        ("/v1/videos", &bearer, "text/plain", "415"),
+        ("/v1/nonsense", &bearer, kind, "404"),
+    ];
+    for (path, authorization, kind, status) in cases {
+        let body = json!({"name": "x".repeat(300_000)}).to_string();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {authorization}\r\n\
+             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut connection = BufReader::new(TcpStream::connect(host).await.unwrap());
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let refused = read_answer(&mut connection).await;
+        assert_eq!(refused.split(' ').nth(1), Some(status), "{path}: {refused}");
+        if refused
+            .to_ascii_lowercase()
+            .contains("\r\nconnection: close\r\n")
+        {
+            continue;
+        }
+        // Nobody was told to open another connection, so this one serves on.
+        let next = format!("GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        connection.write_all(next.as_bytes()).await.unwrap();
+        let next = read_answer(&mut connection).await;
+        assert_eq!(
+            next.split(' ').nth(1),
+            Some("200"),
+            "after {status} of {path}: {next:?}"
+        );
+    }
+}
+
+/// One answer of a connection that may carry more; nothing where it was hung up.
+async fn read_answer(connection: &mut BufReader<TcpStream>) -> String {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        match connection.read_line(&mut head).await {
+            Ok(read) if read > 0 => {}
+            Ok(_) | Err(_) => return head,
+        }
+    }
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.parse().unwrap())
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    connection.read_exact(&mut body).await.unwrap();
+    head
 }
 
 #[tokio::test]
