@@ -95,6 +95,14 @@ pub enum Found {
     Absent,
 }
 
+/// A job for the audit record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    pub job: Job,
+    /// Emptied by its owner: prompt, inputs, metadata and outputs are gone.
+    pub deleted: bool,
+}
+
 /// A page of jobs: strictly after or before an id in the order asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListJobs {
@@ -231,11 +239,12 @@ pub trait Store: Send + Sync + 'static {
         workspace: WorkspaceId,
         id: VideoId,
     ) -> Result<Option<u64>, StoreError>;
+    /// A job by its audit id: a deleted one too, as far as deletion left it.
     async fn find_generation(
         &self,
         workspace: WorkspaceId,
         id: GenerationId,
-    ) -> Result<Found, StoreError>;
+    ) -> Result<Option<Recorded>, StoreError>;
     async fn list_jobs(&self, query: ListJobs) -> Result<Page, StoreError>;
     /// Oldest first.
     async fn timeline(&self, id: VideoId) -> Result<Vec<TimelineEntry>, StoreError>;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Response;
 use filmgate_core::job::{Candidate, Job};
 use filmgate_core::request::{Input, Request};
-use filmgate_store::Found;
+use filmgate_store::Recorded;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -39,9 +39,12 @@ pub(crate) struct Generation {
     dropped: Vec<Dropped>,
     attempts: Vec<AttemptView>,
     billing: Billing,
-    /// The request as it was understood, in the words of a create: sent again, it asks for the same, inputs apart.
-    #[schema(value_type = Object)]
-    request: Value,
+    /// The video was deleted by its owner: what it was made from and what it became are gone, what was done and paid stays.
+    deleted: bool,
+    /// The request as it was understood, in the words of a create: sent again, it asks for the same, inputs apart. Null
+    /// once deleted.
+    #[schema(required, value_type = Option<Object>)]
+    request: Option<Value>,
     /// What the client gave along; `POST /v1/videos/{video_id}/retry` uses it again.
     inputs: Vec<InputView>,
     #[schema(required)]
@@ -153,7 +156,7 @@ impl RouteStep {
         (status = 200, description = "The record", body = Generation),
         (status = 400, description = "`id` is missing", body = ErrorBody),
         (status = 401, description = "No key, or not a valid one", body = ErrorBody),
-        (status = 404, description = "No such generation in this workspace, or its video was deleted", body = ErrorBody),
+        (status = 404, description = "No such generation in this workspace", body = ErrorBody),
         (status = "5XX", description = "The gateway failed, or the video API is switched off", body = ErrorBody),
     ),
 )]
@@ -174,19 +177,17 @@ pub(crate) async fn generation(
     };
     let id = text.parse().map_err(|_| unknown())?;
     let store = api.engine.store();
-    let job = match store.find_generation(key.workspace, id).await? {
-        Found::Job(job) => *job,
-        Found::Deleted => return Err(ApiError::video_deleted().about(id)),
-        Found::Absent => return Err(unknown()),
-    };
-    let attempts = store.attempts(job.admission.id).await?;
+    let recorded = store.find_generation(key.workspace, id).await?;
+    let recorded = recorded.ok_or_else(unknown)?;
+    let attempts = store.attempts(recorded.job.admission.id).await?;
     Ok(json(shown(
-        &job,
+        &recorded,
         attempts.iter().map(AttemptView::from).collect(),
     )))
 }
 
-fn shown(job: &Job, attempts: Vec<AttemptView>) -> Generation {
+fn shown(recorded: &Recorded, attempts: Vec<AttemptView>) -> Generation {
+    let job = &recorded.job;
     let admission = &job.admission;
     let request = admission.request.as_ref();
     Generation {
@@ -207,7 +208,8 @@ fn shown(job: &Job, attempts: Vec<AttemptView>) -> Generation {
         attempts,
         billing: Billing::of(job),
         retried_from: admission.retried_from.map(|video| video.to_string()),
-        request: replayable::of(request),
+        deleted: recorded.deleted,
+        request: (!recorded.deleted).then(|| replayable::of(request)),
         inputs: request.inputs.iter().map(InputView::from).collect(),
     }
 }

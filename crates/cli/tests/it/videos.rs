@@ -741,8 +741,19 @@ async fn a_deleted_video_leaves_nothing_of_its_prompt_in_the_data_directory() {
             done["generation_id"].as_str().unwrap()
         ))
         .send()
-        .await;
+        .await
+        .expect(200);
     assert!(!audit.text().contains(secret), "{}", audit.text());
+    // What was done and paid stays.
+    let record = audit.json();
+    assert_eq!(
+        (&record["deleted"], &record["request"]),
+        (&json!(true), &json!(null))
+    );
+    assert_eq!(
+        record["billing"]["total_nanos"],
+        done["billing"]["total_nanos"]
+    );
     let timeline = gate
         .get(&format!("/v1/videos/{}/timeline", id_of(&done)))
         .send()

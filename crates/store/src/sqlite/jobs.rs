@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::row::{JobRow, count, from_json, stored, to_json};
 use super::{idempotency, ledger, objects, outbox, sql, timeline};
-use crate::{Created, Found, Funds, NewJob, StoreError};
+use crate::{Created, Found, Funds, NewJob, Recorded, StoreError};
 
 /// A new job with its texts written out, so that the writer's thread only stores them.
 #[derive(Debug)]
@@ -105,8 +105,22 @@ pub(super) fn find_generation(
     db: &Connection,
     workspace: WorkspaceId,
     id: GenerationId,
-) -> Result<Found, StoreError> {
-    look_up(db, sql!("jobs/find_generation"), &id.to_string(), workspace)
+) -> Result<Option<Recorded>, StoreError> {
+    let found = db
+        .prepare_cached(sql!("jobs/find_generation"))?
+        .query_row(params![id.to_string(), workspace.to_string()], |row| {
+            let deleted: Option<i64> = row.get(4)?;
+            Ok((JobRow::read(row)?, deleted.is_some()))
+        })
+        .optional()?;
+    found
+        .map(|(row, deleted)| {
+            Ok(Recorded {
+                job: row.into_job()?,
+                deleted,
+            })
+        })
+        .transpose()
 }
 
 fn look_up(

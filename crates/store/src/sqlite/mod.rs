@@ -42,7 +42,7 @@ use self::work::{Change, Outcome};
 use self::writer::{Lane, Writer};
 use crate::{
     Audit, Balances, Basis, Bound, Claim, Committed, Created, Found, Inserted, ListJobs, NewJob,
-    Page, Store, StoreError, StoredKey, WorkerId,
+    Page, Recorded, Store, StoreError, StoredKey, WorkerId,
 };
 
 /// More than there are statements, so that none is ever prepared twice on a connection.
@@ -180,7 +180,7 @@ impl Store for SqliteStore {
         &self,
         workspace: WorkspaceId,
         id: GenerationId,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<Option<Recorded>, StoreError> {
         self.readers
             .point(|db| jobs::find_generation(db, workspace, id))
             .await

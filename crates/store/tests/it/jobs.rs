@@ -1,7 +1,7 @@
 //! Jobs as clients see them.
 
 use filmgate_core::job::{Event, State, Status};
-use filmgate_store::{Balances, Found, ListJobs, Order};
+use filmgate_store::{Balances, Found, ListJobs, Order, Recorded};
 
 use crate::builders::*;
 use crate::engine::{Database, on_every_engine};
@@ -25,7 +25,11 @@ async fn a_created_job_is_found_as_it_was_made(db: Database) {
         .find_generation(workspace, job.admission.generation_id)
         .await
         .unwrap();
-    assert_eq!(by_generation, Found::Job(Box::new(job.clone())));
+    let recorded = Recorded {
+        job: job.clone(),
+        deleted: false,
+    };
+    assert_eq!(by_generation, Some(recorded));
     let id = job.admission.id;
     assert_eq!(store.version_of(workspace, id).await.unwrap(), Some(1));
     let timeline = store.timeline(id).await.unwrap();
@@ -43,10 +47,7 @@ async fn another_workspaces_job_is_absent(db: Database) {
     let job = Video::of(theirs).create(store).await;
     let (id, generation) = (job.admission.id, job.admission.generation_id);
     assert_eq!(store.find_job(ours, id).await.unwrap(), Found::Absent);
-    assert_eq!(
-        store.find_generation(ours, generation).await.unwrap(),
-        Found::Absent
-    );
+    assert_eq!(store.find_generation(ours, generation).await.unwrap(), None);
     assert_eq!(store.version_of(ours, id).await.unwrap(), None);
 }
 
@@ -125,10 +126,10 @@ async fn a_deleted_job_leaves_its_books_behind(db: Database) {
     assert!(store.delete_job(id, job.version, START).await.unwrap());
 
     assert_eq!(store.find_job(workspace, id).await.unwrap(), Found::Deleted);
-    assert_eq!(
-        store.find_generation(workspace, generation).await.unwrap(),
-        Found::Deleted
-    );
+    let recorded = store.find_generation(workspace, generation).await.unwrap();
+    let recorded = recorded.unwrap();
+    assert!(recorded.deleted && recorded.job.admission.request.prompt.is_empty());
+    assert_eq!(recorded.job.life.settlement, job.life.settlement);
     assert_eq!(store.version_of(workspace, id).await.unwrap(), None);
     let query = ListJobs {
         workspace,
