@@ -375,15 +375,8 @@ impl Change<'_> {
 
     fn failed_upstream(mut self, failure: Failure, usage: Usage) -> Outcome {
         if self.awaits_links() {
-            let failure = Failure::permanent(
-                FailureCode::OutputUnavailable,
+            return self.output_unavailable(
                 "the provider had finished, and then no longer had the output",
-            );
-            return self.undelivered(
-                Failure {
-                    retryable: true,
-                    ..failure
-                },
                 usage,
             );
         }
@@ -416,15 +409,8 @@ impl Change<'_> {
 
     fn expired_upstream(mut self, billed: Billed, usage: Usage) -> Outcome {
         if self.awaits_links() {
-            let failure = Failure::permanent(
-                FailureCode::OutputUnavailable,
+            return self.output_unavailable(
                 "the provider had finished, and then no longer had the output",
-            );
-            return self.undelivered(
-                Failure {
-                    retryable: true,
-                    ..failure
-                },
                 usage,
             );
         }
@@ -451,17 +437,11 @@ impl Change<'_> {
                 .map_or("the provider delivered nothing", |output| {
                     output.message.as_str()
                 });
-            let failure = Failure::permanent(
+            let failure = Failure::passing(
                 FailureCode::OutputInvalid,
                 format!("no output is a whole playable video: {why}"),
             );
-            return self.undelivered(
-                Failure {
-                    retryable: true,
-                    ..failure
-                },
-                usage,
-            );
+            return self.undelivered(failure, usage);
         }
         let measured = crate::pricing::Measured {
             output_ms: assets.iter().map(|asset| asset.duration_ms).collect(),
@@ -492,15 +472,8 @@ impl Change<'_> {
             return self.done();
         }
         let usage = delivery.usage;
-        let failure = Failure::permanent(
-            FailureCode::OutputUnavailable,
+        self.output_unavailable(
             "the provider's links died again and again before the output could be fetched",
-        );
-        self.undelivered(
-            Failure {
-                retryable: true,
-                ..failure
-            },
             usage,
         )
     }
@@ -516,15 +489,8 @@ impl Change<'_> {
         };
         if self.now >= deadline {
             let usage = delivery.usage;
-            let failure = Failure::permanent(
-                FailureCode::OutputUnavailable,
+            return self.output_unavailable(
                 "the output could not be fetched and stored within an hour",
-            );
-            return self.undelivered(
-                Failure {
-                    retryable: true,
-                    ..failure
-                },
                 usage,
             );
         }
@@ -628,6 +594,12 @@ impl Change<'_> {
         self.end(State::Failed { failure });
         self.settle(Ending::GivenUp { billed, usage });
         self.done()
+    }
+
+    /// The provider did its work, and its output cannot be had any more; another try may fare better.
+    fn output_unavailable(self, why: &str, usage: Usage) -> Outcome {
+        let failure = Failure::passing(FailureCode::OutputUnavailable, why);
+        self.undelivered(failure, usage)
     }
 
     /// The provider did its work, but nothing of it reached the user: the operator bears what it cost.
