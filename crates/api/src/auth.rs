@@ -4,13 +4,17 @@
 //! role: they are not found.
 
 use axum::extract::FromRequestParts;
-use filmgate_core::key::{Key, Role};
-use filmgate_engine::Caller;
+use filmgate_core::id::WorkspaceId;
+use filmgate_core::key::{Key, KeyText, OutOfForce, Role};
+use filmgate_engine::keys::Login;
+use filmgate_engine::{Caller, Operator};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use crate::Shared;
 use crate::error::ApiError;
+use crate::native::videos::create::Arrival;
+use crate::origin::client_address;
+use crate::{Api, Shared};
 
 /// May look at its workspace.
 pub(crate) struct Reader(pub(crate) Key);
@@ -21,11 +25,60 @@ pub(crate) struct Admin(pub(crate) Key);
 
 impl Member {
     pub(crate) fn caller(&self) -> Caller {
-        Caller {
-            key: self.0.id,
-            workspace: self.0.workspace,
+        caller(&self.0)
+    }
+}
+
+impl Admin {
+    /// Who makes a change by `route`, and how it was asked for.
+    pub(crate) fn operator(&self, arrival: Arrival, route: &'static str) -> Operator {
+        let (request_id, key) = arrival.marks();
+        Operator {
+            caller: Some(caller(&self.0)),
+            request_id: Some(request_id),
+            idempotency: key.map(|key| (route, key)),
         }
     }
+
+    /// The workspace a call is about: the one its query names, else the caller's own.
+    pub(crate) async fn workspace(
+        &self,
+        api: &Api,
+        named: Option<&str>,
+    ) -> Result<WorkspaceId, ApiError> {
+        workspace_of(api, &self.0, named).await
+    }
+}
+
+impl Reader {
+    /// As [`Admin::workspace`]; only an admin may name another workspace than his own.
+    pub(crate) async fn workspace(
+        &self,
+        api: &Api,
+        named: Option<&str>,
+    ) -> Result<WorkspaceId, ApiError> {
+        workspace_of(api, &self.0, named).await
+    }
+}
+
+fn caller(key: &Key) -> Caller {
+    Caller {
+        key: key.id,
+        workspace: key.workspace,
+    }
+}
+
+async fn workspace_of(api: &Api, key: &Key, named: Option<&str>) -> Result<WorkspaceId, ApiError> {
+    let Some(text) = named else {
+        return Ok(key.workspace);
+    };
+    let id = text
+        .parse()
+        .map_err(|error| ApiError::bad_id("workspace_id", &error))?;
+    let visible = id == key.workspace
+        || (key.terms.role == Role::Admin
+            && api.engine.store().find_workspace(id).await?.is_some());
+    visible.then_some(id).ok_or_else(ApiError::no_workspace)
 }
 
 impl FromRequestParts<Shared> for Reader {
@@ -53,28 +106,81 @@ impl FromRequestParts<Shared> for Admin {
 }
 
 async fn with_role(parts: &Parts, api: &Shared, needed: Role) -> Result<Key, ApiError> {
+    let key = genuine(parts, api).await?;
+    if let Err(wait) = api.limits.key_rate.count(key.id) {
+        return Err(ApiError::rate_limited(
+            "this key makes more calls than it may",
+            wait,
+        ));
+    }
+    if key.terms.role < needed {
+        return Err(ApiError::forbidden(format!(
+            "this call needs a key with the role {}; this key's role is {}",
+            needed.as_str(),
+            key.terms.role.as_str()
+        )));
+    }
+    Ok(key)
+}
+
+/// The key that was sent, if it is one and in force.
+async fn genuine(parts: &Parts, api: &Shared) -> Result<Key, ApiError> {
+    let text = sent(parts)?;
+    let address = client_address(parts, api);
+    let kid = KeyText::parse(text).map(|key| key.kid);
+    let refused_unheard = |kid| {
+        let wait = api
+            .limits
+            .failed_logins
+            .shut_out(address, kid, api.engine.now());
+        match wait {
+            Some(wait) => Err(ApiError::rate_limited(
+                "too many wrong keys came from this address",
+                wait,
+            )
+            .reason("too_many_failed_logins")),
+            None => Ok(()),
+        }
+    };
+    if kid.is_some() {
+        refused_unheard(kid)?;
+    }
+    match api.engine.authenticate(text).await? {
+        Login::Genuine(key) => Ok(key),
+        Login::OutOfForce(why) => Err(out_of_force(why)),
+        Login::Wrong { kid_exists } => {
+            let counted = kid.filter(|_| kid_exists);
+            if counted.is_none() {
+                refused_unheard(None)?;
+            }
+            api.limits
+                .failed_logins
+                .count(address, counted, api.engine.now());
+            Err(ApiError::unauthorised("this key is unknown or wrong"))
+        }
+    }
+}
+
+fn sent(parts: &Parts) -> Result<&str, ApiError> {
     let mut sent = parts.headers.get_all(AUTHORIZATION).iter();
     let (Some(header), None) = (sent.next(), sent.next()) else {
         return Err(ApiError::unauthorised(
             "send one header `Authorization: Bearer <key>`",
         ));
     };
-    let text = header.to_str().ok().and_then(bearer).ok_or_else(|| {
+    header.to_str().ok().and_then(bearer).ok_or_else(|| {
         ApiError::unauthorised("the Authorization header is not of the form `Bearer <key>`")
-    })?;
-    let key = api
-        .engine
-        .authenticate(text)
-        .await?
-        .ok_or_else(|| ApiError::unauthorised("this key is unknown, wrong or revoked"))?;
-    if key.role < needed {
-        return Err(ApiError::forbidden(format!(
-            "this call needs a key with the role {}; this key's role is {}",
-            needed.as_str(),
-            key.role.as_str()
-        )));
-    }
-    Ok(key)
+    })
+}
+
+/// Only whoever knows the secret is told.
+fn out_of_force(why: OutOfForce) -> ApiError {
+    let (description, reason) = match why {
+        OutOfForce::Revoked => ("this key was revoked", "key_revoked"),
+        OutOfForce::Disabled => ("this key is disabled", "key_disabled"),
+        OutOfForce::Expired => ("this key has expired", "key_expired"),
+    };
+    ApiError::unauthorised(description).reason(reason)
 }
 
 fn bearer(header: &str) -> Option<&str> {

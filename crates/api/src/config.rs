@@ -21,6 +21,13 @@ pub struct Config {
     pub create_body_bytes: u64,
     /// The largest body elsewhere, and of a JSON create without its `data:` URLs.
     pub json_body_bytes: u64,
+    /// What all bodies of creates and quotes may take together while they are read and admitted; never less than
+    /// `create_body_bytes` in effect.
+    pub body_memory_bytes: u64,
+    /// Calls of one key a second; 0 for no limit.
+    pub key_requests_per_second: u32,
+    /// Calls of one key at once, when it was quiet before.
+    pub key_burst: u32,
 }
 
 impl Default for Config {
@@ -32,6 +39,9 @@ impl Default for Config {
             cors_origins: Vec::new(),
             create_body_bytes: 32 << 20,
             json_body_bytes: 1 << 20,
+            body_memory_bytes: 512 << 20,
+            key_requests_per_second: 200,
+            key_burst: 1000,
         }
     }
 }

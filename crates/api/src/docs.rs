@@ -1,12 +1,18 @@
 //! All routes with their documentation: a route that is served is described, and nothing else is.
 
 use axum::middleware::from_fn;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Type;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Ref,
+    Response, ResponseBuilder,
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::native::{generations, keys, videos, workspaces};
+use crate::native::{actions, activity, credits, generations, keys, usage, videos, workspaces};
 use crate::{Api, Shared, ops};
 
 const ALIAS: &str = "/v1/video/generations";
@@ -33,12 +39,44 @@ fn all_video_routes() -> OpenApiRouter<Shared> {
 fn other_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .nest("/v1/keys", keys::routes())
+        .routes(routes!(keys::current::current))
         .routes(routes!(workspaces::create, workspaces::list))
+        .routes(routes!(workspaces::show))
+        .nest("/v1/credits", credits::routes())
+        .routes(routes!(usage::usage))
+        .routes(routes!(activity::activity))
+        .routes(routes!(actions::actions))
         .routes(routes!(ops::health))
         .routes(routes!(ops::ready))
 }
 
-/// Adds what no handler can say: the title, the security scheme, and names of its own for the aliases.
+fn asks_for_key(operation: &Operation) -> bool {
+    let known_answers = &operation.responses.responses;
+    known_answers.contains_key("401")
+}
+
+/// What every call with a key may be told.
+fn too_many_calls() -> Response {
+    let retry_after = HeaderBuilder::new()
+        .schema(Some(ObjectBuilder::new().schema_type(Type::Integer)))
+        .description(Some("seconds to wait"))
+        .build();
+    ResponseBuilder::new()
+        .description(
+            "The key makes more calls than it may, has as many jobs or as much spent as it may until its limit begins anew, or too many wrong keys came from this address",
+        )
+        .header("Retry-After", retry_after)
+        .content(
+            "application/json",
+            ContentBuilder::new()
+                .schema(Some(Ref::from_schema_name("ErrorBody")))
+                .build(),
+        )
+        .build()
+}
+
+/// Adds what no handler can say: the title, the security scheme, the answer to too many calls, and names of its own for
+/// the aliases.
 pub(crate) fn finished(routes: OpenApi) -> OpenApi {
     let bearer = SecurityScheme::Http(
         HttpBuilder::new()
@@ -65,10 +103,21 @@ pub(crate) fn finished(routes: OpenApi) -> OpenApi {
     document.merge(routes);
     for (path, item) in &mut document.paths.paths {
         let alias = path.starts_with(ALIAS);
-        for operation in [&mut item.get, &mut item.post, &mut item.delete]
-            .into_iter()
-            .flatten()
+        for operation in [
+            &mut item.get,
+            &mut item.post,
+            &mut item.patch,
+            &mut item.delete,
+        ]
+        .into_iter()
+        .flatten()
         {
+            if asks_for_key(operation) {
+                operation
+                    .responses
+                    .responses
+                    .insert("429".to_owned(), too_many_calls().into());
+            }
             if alias && let Some(id) = &mut operation.operation_id {
                 id.push_str("_alias");
             }

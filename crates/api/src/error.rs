@@ -8,6 +8,7 @@ mod body;
 mod calls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use filmgate_core::id::GenerationId;
@@ -141,6 +142,26 @@ impl ApiError {
         Self::not_found("the video was deleted").reason("video_deleted")
     }
 
+    pub(crate) fn no_workspace() -> Self {
+        Self::not_found("there is no such workspace").reason("workspace_not_found")
+    }
+
+    pub(crate) fn no_key() -> Self {
+        Self::not_found("there is no such key").reason("key_not_found")
+    }
+
+    /// 429: the same call will do after `wait`.
+    pub(crate) fn rate_limited(description: impl Into<String>, wait: Duration) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", description).retry_after(wait)
+    }
+
+    /// Whole seconds, never early.
+    fn retry_after(self, wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        self.header(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
     pub(crate) fn not_ready(description: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "not_ready", description).should_retry("false")
     }
@@ -195,7 +216,7 @@ impl ApiError {
 
     pub(crate) fn overloaded(description: impl Into<String>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", description)
-            .header(RETRY_AFTER, HeaderValue::from_static("5"))
+            .retry_after(Duration::from_secs(5))
     }
 
     /// 500. The cause is for the log alone and is written there here, once.

@@ -1,7 +1,8 @@
-//! The `Idempotency-Key` header.
+//! The `Idempotency-Key` header, and what stock SDKs send in its place.
 //!
 //! Not here: what a key is bound to and what a replay finds (`engine::admission`).
 
+use filmgate_core::repeat::RetryCount;
 use http::HeaderMap;
 
 use crate::error::ApiError;
@@ -27,6 +28,13 @@ pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
+/// How often the client says it has sent this request before. What is no count says nothing.
+pub(crate) fn retry_count(headers: &HeaderMap) -> RetryCount {
+    let sent = headers.get("x-stainless-retry-count");
+    let count = sent.and_then(|value| value.to_str().ok()?.parse().ok());
+    RetryCount(count.unwrap_or(0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,5 +54,21 @@ mod tests {
         assert!(read("é".as_bytes()).is_err());
         assert!(read(&[b'x'; 256]).is_err());
         assert!(read(&[b'x'; 255]).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_count_says_nothing() {
+        let read = |text: &str| {
+            let header = HeaderValue::from_str(text).unwrap();
+            retry_count(&HeaderMap::from_iter([(
+                http::HeaderName::from_static("x-stainless-retry-count"),
+                header,
+            )]))
+        };
+        assert_eq!(read("2"), RetryCount(2));
+        for text in ["", "-1", "two", "1.0", "99999999999"] {
+            assert_eq!(read(text), RetryCount(0), "{text}");
+        }
+        assert_eq!(retry_count(&HeaderMap::new()), RetryCount(0));
     }
 }

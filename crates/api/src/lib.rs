@@ -5,12 +5,14 @@
 //!
 //! Not here: any call to a provider, SQL, what a job costs, which clock (`engine.now()`).
 
+mod answered;
 mod auth;
 mod config;
 mod docs;
 mod error;
 mod etag;
 mod idempotency;
+mod limits;
 mod native;
 mod ops;
 mod origin;
@@ -23,6 +25,7 @@ mod status_cache;
 mod unread;
 
 pub use config::{Config, VideoConfig};
+pub use limits::Limits;
 pub use status_cache::StatusCache;
 
 use std::sync::Arc;
@@ -40,6 +43,7 @@ pub struct Api {
     pub config: Config,
     pub video: VideoConfig,
     pub statuses: StatusCache,
+    pub limits: Arc<Limits>,
     /// Cancelled when the process shuts down: whoever waits is answered at once.
     pub stop: CancellationToken,
 }

@@ -1,6 +1,6 @@
 //! Under which origin (scheme, host, port) a client reached us: absolute URLs are built on it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::header::{HOST, HeaderName};
@@ -59,16 +59,7 @@ impl FromRequestParts<Shared> for Origin {
         if let Some(public) = public_url(api) {
             return Ok(Self(public.to_owned()));
         }
-        let trusted = parts
-            .extensions
-            .get::<ConnectInfo<SocketAddr>>()
-            .is_some_and(|ConnectInfo(peer)| {
-                api.config
-                    .trusted_proxies
-                    .iter()
-                    .filter_map(|text| Network::parse(text))
-                    .any(|network| network.contains(peer.ip()))
-            });
+        let trusted = peer(parts).is_some_and(|peer| is_trusted(api, peer));
         let forwarded = |name: &'static str| {
             trusted
                 .then(|| first_value(parts, HeaderName::from_static(name)))
@@ -88,6 +79,48 @@ impl FromRequestParts<Shared> for Origin {
             .unwrap_or_else(|| api.config.listen.clone());
         Ok(Self(format!("{scheme}://{host}")))
     }
+}
+
+/// The address a request came from: the last one in `X-Forwarded-For` that no trusted proxy has, where the peer is
+/// one. Nobody's, where no peer is known.
+pub(crate) fn client_address(parts: &Parts, api: &Api) -> IpAddr {
+    let Some(peer) = peer(parts) else {
+        return IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    };
+    if !is_trusted(api, peer) {
+        return peer;
+    }
+    let forwarded = parts.headers.get_all("x-forwarded-for").iter();
+    let forwarded: Vec<&str> = forwarded
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .collect();
+    let addresses = forwarded
+        .into_iter()
+        .rev()
+        .map_while(|text| text.trim().parse::<IpAddr>().ok());
+    let mut nearest = peer;
+    for address in addresses {
+        nearest = address;
+        if !is_trusted(api, address) {
+            break;
+        }
+    }
+    nearest
+}
+
+fn peer(parts: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(peer.ip())
+}
+
+fn is_trusted(api: &Api, address: IpAddr) -> bool {
+    let mut networks = api
+        .config
+        .trusted_proxies
+        .iter()
+        .filter_map(|text| Network::parse(text));
+    networks.any(|network| network.contains(address))
 }
 
 /// The configured origin, without the slash some write at its end.

@@ -20,9 +20,9 @@ use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer, ExposeHeaders};
 use tracing::Instrument;
 
-use crate::Shared;
 use crate::error::ApiError;
 use crate::unread::Unread;
+use crate::{Shared, answered};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -56,7 +56,7 @@ async fn identify(State(api): State<Shared>, mut request: Request, next: Next) -
     );
     let (request, unread) = Unread::watch(request);
     let response = next.run(request).instrument(span).await;
-    let mut response = enveloped(response, &id, head);
+    let mut response = answered::watch(enveloped(response, &id, head));
     unread.announce(&mut response);
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -139,7 +139,13 @@ fn cors(origins: &[String]) -> CorsLayer {
     let name = HeaderName::from_static;
     CorsLayer::new()
         .allow_origin(origin)
-        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers(
             [
                 "authorization",
@@ -150,6 +156,7 @@ fn cors(origins: &[String]) -> CorsLayer {
                 "prefer",
                 "range",
                 "x-request-id",
+                "x-stainless-retry-count",
             ]
             .map(name),
         )
@@ -160,6 +167,7 @@ fn cors(origins: &[String]) -> CorsLayer {
                 "x-request-id",
                 "x-should-retry",
                 "idempotent-replayed",
+                "x-filmgate-replayed",
                 "preference-applied",
                 "content-range",
                 "accept-ranges",

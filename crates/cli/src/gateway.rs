@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use filmgate_api::Api;
+use filmgate_api::{Api, Limits};
 use filmgate_assets::Assets;
 use filmgate_catalogue::Catalogue;
 use filmgate_core::provider::{Credential, Secret};
@@ -29,7 +29,6 @@ use crate::data_dir::{DataDir, parse_master_key};
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(20);
 /// The testcard answers from memory; asking often costs little.
 const TESTCARD_POLL_EVERY: Duration = Duration::from_millis(100);
-const READERS: usize = 4;
 
 /// A gateway, wired and not yet listening.
 pub(crate) struct Gateway {
@@ -56,10 +55,7 @@ impl Gateway {
             None => data_dir.master_key()?,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let store = SqliteStore::open(filmgate_store::sqlite::Config {
-            path,
-            readers: READERS,
-        })?;
+        let store = SqliteStore::open(filmgate_store::sqlite::Config::at(path))?;
         let store: Arc<dyn Store> = Arc::new(store);
         let link_keys = link_keys(store.as_ref(), &MasterKey::new(&master), clock.now()).await?;
         let assets = Assets::open(config.assets)?;
@@ -75,6 +71,7 @@ impl Gateway {
         });
         let stop = CancellationToken::new();
         let api = Api {
+            limits: Arc::new(Limits::new(&config.server, &engine)),
             engine: engine.clone(),
             link_keys: Arc::new(link_keys),
             config: config.server,

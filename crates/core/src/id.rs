@@ -107,6 +107,8 @@ prefixed_id! {
     AssetId = "ast";
     /// A notice to the outside.
     NoticeId = "evt";
+    /// A line of the operators' log.
+    ActionId = "act";
     /// A request to our API that brought no id of its own.
     RequestId = "req";
 }

@@ -58,6 +58,8 @@ impl Account {
 #[serde(rename_all = "snake_case")]
 pub enum PostingKind {
     TopUp,
+    /// What an operator takes back.
+    Adjustment,
     Hold,
     Capture,
     Release,
@@ -67,9 +69,24 @@ pub enum PostingKind {
 }
 
 impl PostingKind {
+    pub const ALL: [Self; 7] = [
+        Self::TopUp,
+        Self::Adjustment,
+        Self::Hold,
+        Self::Capture,
+        Self::Release,
+        Self::Overage,
+        Self::ProviderCost,
+    ];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TopUp => "top_up",
+            Self::Adjustment => "adjustment",
             Self::Hold => "hold",
             Self::Capture => "capture",
             Self::Release => "release",
@@ -103,6 +120,17 @@ impl Posting {
             amount,
             Account::Funding,
             Account::Available,
+        )
+    }
+
+    /// available → funding.
+    pub fn adjustment(amount: Nanos) -> Self {
+        Self::moving(
+            PostingKind::Adjustment,
+            None,
+            amount,
+            Account::Available,
+            Account::Funding,
         )
     }
 
@@ -225,7 +253,7 @@ mod tests {
             let hold = HoldId::from_uuid(Uuid::nil());
             let (held, charge) = (Nanos::new(held).unwrap(), Nanos::new(charge).unwrap());
             for posting in [
-                Posting::top_up(held), Posting::hold(hold, held), Posting::release(hold, held),
+                Posting::top_up(held), Posting::adjustment(held), Posting::hold(hold, held), Posting::release(hold, held),
                 Posting::capture(hold, held, charge), Posting::overage(charge), Posting::provider_cost(charge),
             ] {
                 prop_assert_eq!(posting.entries().iter().map(|entry| i128::from(entry.amount.0)).sum::<i128>(), 0);

@@ -6,6 +6,7 @@
 //! Not here: I/O, clocks, sockets, SQL. Time and chance come in as arguments, so everything in this
 //! crate can be replayed, fuzzed and tested without waiting.
 
+pub mod calendar;
 pub mod id;
 pub mod money;
 pub mod time;
@@ -18,7 +19,9 @@ pub mod ledger;
 pub mod pricing;
 pub mod routing;
 
+pub mod action;
 pub mod failure;
 pub mod job;
 pub mod key;
 pub mod provider;
+pub mod repeat;

@@ -60,6 +60,12 @@ impl Nanos {
         self.0.checked_add(other.0).map(Self)
     }
 
+    /// The sum, or the largest amount there is. For comparing with limits; money that moves is added exactly.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
     /// `None` if the result would be negative.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).and_then(Self::new)
@@ -150,6 +156,29 @@ impl<'de> Deserialize<'de> for Nanos {
     }
 }
 
+/// Dollars, as [`Nanos`] shows them, with a minus where it is negative.
+impl fmt::Display for Delta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        // Only the least number there is has no positive twin.
+        write!(f, "{sign}{}", Nanos(self.0.saturating_abs()))
+    }
+}
+
+impl FromStr for Delta {
+    type Err = InvalidAmount;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        match text.strip_prefix('-') {
+            Some(rest) => rest
+                .parse::<Nanos>()
+                .map(|nanos| nanos.as_delta().negated()),
+            None => text.parse::<Nanos>().map(Nanos::as_delta),
+        }
+        .map_err(|_| InvalidAmount(text.chars().take(64).collect()))
+    }
+}
+
 impl Delta {
     pub const ZERO: Self = Self(0);
 
@@ -230,6 +259,11 @@ mod tests {
         #[test]
         fn an_amount_is_read_back_as_it_was_shown(value in 0..=i64::MAX) {
             prop_assert_eq!(nanos(value).to_string().parse(), Ok(nanos(value)));
+        }
+
+        #[test]
+        fn a_change_is_read_back_as_it_was_shown(value in -i64::MAX..=i64::MAX) {
+            prop_assert_eq!(Delta(value).to_string().parse(), Ok(Delta(value)));
         }
 
         #[test]

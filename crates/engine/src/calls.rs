@@ -61,15 +61,16 @@ pub enum RetryError {
 }
 
 impl Engine {
+    /// The job a client's call names. From then on that client is known to have its id.
     pub async fn find(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError> {
-        self.0.store.find_job(workspace, id).await
+        self.0.store.acknowledge_job(workspace, id).await
     }
 
-    pub async fn list(&self, query: ListJobs) -> Result<Page, StoreError> {
+    pub async fn list(&self, query: ListJobs) -> Result<Page<Job>, StoreError> {
         self.0.store.list_jobs(query).await
     }
 
-    /// The job once it is as waited for, or as it is after `patience`.
+    /// The job once it is as waited for, or as it is after `patience`. Waiting names nothing: a create waits too.
     pub async fn wait(
         &self,
         workspace: WorkspaceId,
@@ -81,7 +82,7 @@ impl Engine {
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);
         loop {
-            let found = self.find(workspace, id).await?;
+            let found = self.0.store.find_job(workspace, id).await?;
             let over = match (&found, until) {
                 (Found::Job(job), Until::Terminal) => job.life.status().is_terminal(),
                 (Found::Job(job), Until::ChangedFrom(version)) => job.version != version,
@@ -93,9 +94,9 @@ impl Engine {
             tokio::select! {
                 () = watcher.moved() => {}
                 // A signal may have been lost: the last look tells, not the signal.
-                () = &mut deadline => return self.find(workspace, id).await,
+                () = &mut deadline => return self.0.store.find_job(workspace, id).await,
                 // A server that shuts down does not keep its clients waiting.
-                () = self.0.stop.cancelled() => return self.find(workspace, id).await,
+                () = self.0.stop.cancelled() => return self.0.store.find_job(workspace, id).await,
             }
         }
     }

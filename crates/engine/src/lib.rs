@@ -9,11 +9,14 @@
 pub mod admission;
 pub mod clock;
 pub mod config;
+pub mod credits;
 pub mod entropy;
 pub mod keys;
+pub mod operator;
 pub mod seal;
 pub mod upstream;
 
+mod answers;
 mod cadence;
 mod calls;
 mod commit;
@@ -22,9 +25,11 @@ mod driver;
 mod stage;
 mod watch;
 
-pub use admission::{AdmitError, Admitted, Ask, Caller, Provenance, Quotation};
+pub use admission::{AdmitError, Admitted, Ask, Caller, How, Provenance, Quotation};
+pub use answers::OpenAnswer;
 pub use calls::{CancelError, DeleteError, RetryError, Until};
 pub use config::{BillingConfig, EngineConfig};
+pub use operator::{Made, Operator};
 pub use upstream::{Account, Line};
 
 use std::collections::BTreeMap;
@@ -71,6 +76,7 @@ pub(crate) struct Parts {
     watch: watch::Watch,
     cadence: cadence::Cadence,
     in_flight: admission::InFlight,
+    given: answers::Given,
     /// Pictures decoded at once.
     decoding: Semaphore,
     /// Whether the loop turns.
@@ -97,6 +103,7 @@ impl Engine {
             watch: watch::Watch::default(),
             cadence: cadence::Cadence::default(),
             in_flight: admission::InFlight::default(),
+            given: answers::Given::default(),
             decoding: Semaphore::new(PICTURES_AT_ONCE),
             turning: AtomicBool::new(false),
             due: Notify::new(),

@@ -11,10 +11,14 @@ pub mod sqlite;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::action::Action;
+use filmgate_core::calendar::Day;
+use filmgate_core::id::{ActionId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
 use filmgate_core::job::{Attempt, Job, Status, TimelineEntry, Transition};
-use filmgate_core::key::{Key, Workspace};
+use filmgate_core::key::{Key, KeyChange, KeyRefusal, KeyStanding, ResetWithoutLimit, Workspace};
+use filmgate_core::ledger::{Entry, PostingKind};
 use filmgate_core::money::{Delta, Nanos};
+use filmgate_core::repeat::{Answer, RetryCount};
 use filmgate_core::time::UnixTime;
 
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +37,9 @@ pub enum StoreError {
     /// A row does not hold what its column promises.
     #[error("a stored row cannot be read: {0}")]
     Corrupt(String),
+    /// More waits to be written than the store takes on: nothing was done.
+    #[error("the job store has more to write than it takes on")]
+    Busy,
     /// The store is shutting down.
     #[error("the job store is closed")]
     Closed,
@@ -47,6 +54,17 @@ pub struct NewJob {
     pub opening: Transition,
     pub funds: Funds,
     pub binding: Option<Binding>,
+    /// Of a request without an idempotency key.
+    pub fingerprint: Option<Fingerprint>,
+}
+
+/// What a repeated create is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Of the API key, the dialect and the parsed request.
+    pub digest: [u8; 32],
+    /// Of the request at hand.
+    pub retry: RetryCount,
 }
 
 /// Whether a hold must fit into the workspace's available funds.
@@ -82,8 +100,29 @@ pub enum Created {
     New,
     /// The idempotency key was bound before, to a job or by another body: nothing was created.
     AlreadyBound(Bound),
+    /// The request of this job once more, by its fingerprint: nothing was created, and the job's answer is open
+    /// again.
+    Repeated(VideoId),
+    /// The key has as many jobs, or as much money spent, as it may: nothing was created.
+    KeyRefused(KeyRefusal),
     /// `Funds::Needed`, and the hold does not fit: nothing was created.
     InsufficientFunds,
+}
+
+/// What an operator's change leaves beside itself, in the same transaction.
+#[derive(Debug, Clone)]
+pub struct Deed {
+    /// Its line in the log.
+    pub action: Action,
+    pub binding: Option<Binding>,
+}
+
+/// What came of a change that may carry an idempotency key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Once<T> {
+    Done(T),
+    /// The key was bound before: nothing was changed.
+    AlreadyBound(Bound),
 }
 
 /// What an id leads to.
@@ -133,8 +172,8 @@ pub enum Order {
 
 /// A page, in the order asked for, and whether more lies beyond it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page {
-    pub jobs: Vec<Job>,
+pub struct Page<T> {
+    pub rows: Vec<T>,
     pub has_more: bool,
 }
 
@@ -204,13 +243,92 @@ pub struct Audit {
     pub balances_wrong: u64,
     /// The sum of all entries in nano-dollars.
     pub sum: i64,
+    /// Keys whose kept standing is not what their jobs and postings say.
+    pub standings_wrong: u64,
+    /// Jobs whose activity is not what their postings say.
+    pub activity_wrong: u64,
 }
 
-/// A key with what proves its secret.
+/// A key with what proves its secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredKey {
     pub key: Key,
     pub secret_sha256: [u8; 32],
+    /// The one before the last rotation; it counts until `key.previous_until`.
+    pub previous_sha256: Option<[u8; 32]>,
+}
+
+/// A posting as it stands in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPosting {
+    /// Grows from posting to posting.
+    pub number: u64,
+    pub workspace: WorkspaceId,
+    pub job: Option<VideoId>,
+    pub kind: PostingKind,
+    pub hold: Option<HoldId>,
+    pub at: UnixTime,
+    pub reason: Option<String>,
+    pub entries: Vec<Entry>,
+}
+
+/// Which settled jobs are meant. `None` means any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageFilter {
+    pub workspace: Option<WorkspaceId>,
+    pub key: Option<KeyId>,
+    pub model: Option<String>,
+    pub provider: Option<String>,
+    pub from: UnixTime,
+    /// The first instant that is no longer meant.
+    pub until: UnixTime,
+}
+
+/// What usage is added up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dimension {
+    /// The UTC day the money moved.
+    Day,
+    Workspace,
+    Key,
+    Model,
+    Provider,
+}
+
+/// The sums of one group of settled jobs; of its marks, those that were asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UsageRow {
+    pub day: Option<Day>,
+    pub workspace: Option<WorkspaceId>,
+    pub key: Option<KeyId>,
+    pub model: Option<String>,
+    pub provider: Option<String>,
+    pub jobs: u64,
+    pub outputs: u64,
+    pub output_ms: u64,
+    pub user_cost: Nanos,
+    pub provider_cost: Nanos,
+}
+
+/// A job that was completed, charged or paid for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActivityRow {
+    pub job: VideoId,
+    pub generation: GenerationId,
+    pub created_at: UnixTime,
+    /// When its money moved.
+    pub at: UnixTime,
+    pub workspace: WorkspaceId,
+    pub key: KeyId,
+    pub model: String,
+    pub provider: String,
+    pub status: Status,
+    /// The word of `core::job::ChargeReason`.
+    pub reason: String,
+    pub outputs: u64,
+    pub output_ms: u64,
+    pub user_cost: Nanos,
+    pub provider_cost: Nanos,
 }
 
 /// Which of two inserts came first.
@@ -232,6 +350,15 @@ pub trait Store: Send + Sync + 'static {
     async fn create_job(&self, new: NewJob) -> Result<Created, StoreError>;
     /// A job of `workspace`; another workspace's is `Absent`.
     async fn find_job(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError>;
+    /// [`Store::find_job`] for a call that names the job: its client knows it from then on, and no create is taken
+    /// for a repeat of its request any more.
+    async fn acknowledge_job(
+        &self,
+        workspace: WorkspaceId,
+        id: VideoId,
+    ) -> Result<Found, StoreError>;
+    /// Notes what became of the latest answers that named these jobs.
+    async fn note_answers(&self, jobs: Vec<VideoId>, answer: Answer) -> Result<(), StoreError>;
     /// The version alone, for a poll that has seen the rest. `None` where [`Store::find_job`] would not find
     /// a job.
     async fn version_of(
@@ -245,7 +372,7 @@ pub trait Store: Send + Sync + 'static {
         workspace: WorkspaceId,
         id: GenerationId,
     ) -> Result<Option<Recorded>, StoreError>;
-    async fn list_jobs(&self, query: ListJobs) -> Result<Page, StoreError>;
+    async fn list_jobs(&self, query: ListJobs) -> Result<Page<Job>, StoreError>;
     /// Oldest first.
     async fn timeline(&self, id: VideoId) -> Result<Vec<TimelineEntry>, StoreError>;
     /// By number.
@@ -263,6 +390,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Claims up to `limit` due jobs, longest due first. A job claimed elsewhere is not seen until that lease
     /// has run out, and counts as due from then on.
+    ///
+    /// Where more is due than can be claimed, half of the places are for jobs that somebody has begun on, as far as
+    /// there are any, and workspaces take turns with those that wait.
     async fn claim_due(
         &self,
         by: &WorkerId,
@@ -290,15 +420,39 @@ pub trait Store: Send + Sync + 'static {
     // Money.
 
     async fn balances(&self, workspace: WorkspaceId) -> Result<Balances, StoreError>;
-    /// Puts `amount` into the workspace's available funds; `reason` stands on the posting. Answers the
-    /// balances after it. Fails if there is no such workspace.
-    async fn top_up(
+    /// Puts `amount` into the workspace's available funds, or takes it out where it is negative; `reason` stands on
+    /// the posting. The deed is bound to the posting's number. Fails if there is no such workspace.
+    async fn post_credit(
         &self,
         workspace: WorkspaceId,
-        amount: Nanos,
-        now: UnixTime,
+        amount: Delta,
         reason: &str,
-    ) -> Result<Balances, StoreError>;
+        deed: Deed,
+    ) -> Result<Once<StoredPosting>, StoreError>;
+    async fn find_posting(&self, number: u64) -> Result<Option<StoredPosting>, StoreError>;
+    /// Newest first, from before the posting `before`.
+    async fn postings(
+        &self,
+        workspace: WorkspaceId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<StoredPosting>, StoreError>;
+    /// Sums over settled jobs, in the order of `by`. One row where `by` is empty.
+    async fn usage(
+        &self,
+        filter: UsageFilter,
+        by: Vec<Dimension>,
+        limit: u32,
+    ) -> Result<Page<UsageRow>, StoreError>;
+    /// Settled jobs, the latest first, from behind the job `after`, which must be one of them.
+    async fn activity(
+        &self,
+        filter: UsageFilter,
+        after: Option<VideoId>,
+        limit: u32,
+    ) -> Result<Page<ActivityRow>, StoreError>;
+    /// Whether activity has a row of this job of `workspace`.
+    async fn has_activity(&self, workspace: WorkspaceId, job: VideoId) -> Result<bool, StoreError>;
     /// Recomputes every invariant from the rows; slow on large stores.
     async fn audit(&self) -> Result<Audit, StoreError>;
     /// How often `hold` was captured or released.
@@ -306,17 +460,56 @@ pub trait Store: Send + Sync + 'static {
 
     // Keys and workspaces.
 
-    async fn insert_workspace(&self, workspace: Workspace) -> Result<Inserted, StoreError>;
+    /// `Exists` if the name is taken.
+    async fn insert_workspace(
+        &self,
+        workspace: Workspace,
+        deed: Deed,
+    ) -> Result<Once<Inserted>, StoreError>;
     /// Oldest first.
     async fn workspaces(&self) -> Result<Vec<Workspace>, StoreError>;
     async fn find_workspace(&self, id: WorkspaceId) -> Result<Option<Workspace>, StoreError>;
     /// `Exists` if the kid is taken.
-    async fn insert_key(&self, key: StoredKey) -> Result<Inserted, StoreError>;
+    async fn insert_key(&self, key: StoredKey, deed: Deed) -> Result<Once<Inserted>, StoreError>;
     async fn find_key(&self, kid: &str) -> Result<Option<StoredKey>, StoreError>;
+    async fn load_key(&self, id: KeyId) -> Result<Option<Key>, StoreError>;
     /// Oldest first, revoked ones included.
     async fn keys(&self, workspace: Option<WorkspaceId>) -> Result<Vec<Key>, StoreError>;
-    /// Revokes it now. `None` if there is no such key; revoking twice keeps the first instant.
-    async fn revoke_key(&self, id: KeyId, now: UnixTime) -> Result<Option<Key>, StoreError>;
+    /// Zero for a key that never made a job.
+    async fn key_standing(&self, id: KeyId) -> Result<KeyStanding, StoreError>;
+    /// Changes the terms; what was captured is counted anew where the reset changes. `None` if there is no such
+    /// key.
+    async fn change_key(
+        &self,
+        id: KeyId,
+        change: KeyChange,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Option<Result<Key, ResetWithoutLimit>>, StoreError>;
+    /// Gives the key a new secret; the one it has works until `previous_until`. `None`, and nothing changes, if
+    /// there is no such key or it was revoked.
+    async fn rotate_key(
+        &self,
+        id: KeyId,
+        secret_sha256: [u8; 32],
+        previous_until: UnixTime,
+        deed: Deed,
+    ) -> Result<Once<Option<Key>>, StoreError>;
+    /// Revokes it now. `None` if there is no such key; revoking twice keeps the first instant and its line in the
+    /// log.
+    async fn revoke_key(
+        &self,
+        id: KeyId,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Option<Key>, StoreError>;
+    /// The operators' log, newest first, from behind the line `after`.
+    async fn actions(
+        &self,
+        workspace: Option<WorkspaceId>,
+        after: Option<ActionId>,
+        limit: u32,
+    ) -> Result<Page<Action>, StoreError>;
 
     // Idempotency, for a look before the work of admission.
 

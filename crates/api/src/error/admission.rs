@@ -1,5 +1,7 @@
 //! Why a request was not admitted, as HTTP.
 
+use std::time::Duration;
+
 use filmgate_core::id::InvalidId;
 use filmgate_core::request::{ModelId, Refusal};
 use filmgate_engine::AdmitError;
@@ -62,6 +64,19 @@ impl From<AdmitError> for ApiError {
                 "insufficient_funds",
                 error.to_string(),
             ),
+            AdmitError::KeyInFlight { .. } => {
+                Self::rate_limited(error.to_string(), IN_FLIGHT_WAIT).reason("max_in_flight")
+            }
+            AdmitError::KeyLimitExceeded { resets_in, .. } => {
+                key_limit_exceeded(error.to_string(), resets_in)
+            }
+            AdmitError::RepeatInFlight => Self::new(
+                StatusCode::CONFLICT,
+                "idempotency_conflict",
+                "the request this one repeats is still under way; send it again in a moment",
+            )
+            .reason("repeat_in_flight")
+            .should_retry("true"),
             AdmitError::IdempotencyConflict => Self::conflict(
                 "the Idempotency-Key was used with another body; use a new key for another request",
             ),
@@ -75,6 +90,28 @@ impl From<AdmitError> for ApiError {
             AdmitError::ReplayDeleted => Self::video_deleted(),
             AdmitError::Input(_) => Self::internal(&error),
             AdmitError::Store(store) => store.into(),
+        }
+    }
+}
+
+/// Nobody knows when a job of the key will end; jobs take minutes.
+const IN_FLIGHT_WAIT: Duration = Duration::from_secs(10);
+/// No client should wait for longer than this inside one call.
+const WORTH_WAITING: Duration = Duration::from_secs(60);
+
+/// 429 where the limit begins anew by itself, 402 where it never does.
+fn key_limit_exceeded(description: String, resets_in: Option<Duration>) -> ApiError {
+    let error = |status| ApiError::new(status, "key_limit_exceeded", description);
+    match resets_in {
+        None => error(StatusCode::PAYMENT_REQUIRED),
+        Some(wait) => {
+            let error = error(StatusCode::TOO_MANY_REQUESTS).retry_after(wait);
+            let retry = if wait > WORTH_WAITING {
+                "false"
+            } else {
+                "true"
+            };
+            error.should_retry(retry)
         }
     }
 }
@@ -117,6 +154,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Closed => Self::overloaded("the server is shutting down; try again"),
+            StoreError::Busy => Self::overloaded(
+                "more is waiting to be stored than the server takes on; nothing was done, try again",
+            ),
             StoreError::Open(_)
             | StoreError::Newer { .. }
             | StoreError::Database(_)

@@ -2,8 +2,10 @@
 
 use filmgate_assets::read::ReadError;
 use filmgate_assets::signed_link::LinkError;
+use filmgate_engine::credits::CreditError;
 use filmgate_engine::keys::KeyError;
-use filmgate_engine::{CancelError, DeleteError, RetryError};
+use filmgate_engine::operator::Conflict;
+use filmgate_engine::{AdmitError, CancelError, DeleteError, RetryError};
 
 use super::ApiError;
 
@@ -65,8 +67,33 @@ impl From<KeyError> for ApiError {
         match error {
             KeyError::UnknownWorkspace(_) => Self::validation("workspace_id", error.to_string()),
             KeyError::NameTaken(_) => Self::validation("name", error.to_string()),
+            KeyError::NotFound => Self::no_key(),
+            KeyError::Revoked => {
+                Self::validation("key_id", error.to_string()).reason("key_revoked")
+            }
+            KeyError::ResetWithoutLimit(_) => Self::validation(
+                "limit_reset",
+                "it was sent for a key without a limit; set limit too, or leave limit_reset out",
+            ),
+            KeyError::Conflict(conflict) => conflict.into(),
             KeyError::Malformed => Self::internal(&error),
             KeyError::Store(store) => store.into(),
         }
+    }
+}
+
+impl From<CreditError> for ApiError {
+    fn from(error: CreditError) -> Self {
+        match error {
+            CreditError::UnknownWorkspace(_) => Self::no_workspace(),
+            CreditError::Conflict(conflict) => conflict.into(),
+            CreditError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<Conflict> for ApiError {
+    fn from(_: Conflict) -> Self {
+        AdmitError::IdempotencyConflict.into()
     }
 }

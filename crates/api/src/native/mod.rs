@@ -1,19 +1,44 @@
 //! The native dialect: one file per endpoint, and `view`, which shows a job.
 
+pub(crate) mod actions;
+pub(crate) mod activity;
+pub(crate) mod credits;
 pub(crate) mod generations;
 pub(crate) mod keys;
+pub(crate) mod spreadsheet;
+pub(crate) mod usage;
+pub(crate) mod usage_filter;
 pub(crate) mod videos;
 pub(crate) mod view;
 pub(crate) mod workspaces;
 
 use axum::extract::FromRequestParts;
+use axum::response::{IntoResponse, Response};
 use filmgate_core::id::VideoId;
 use filmgate_core::job::Job;
+use filmgate_engine::Made;
 use filmgate_store::Found;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
 
 use crate::Shared;
 use crate::error::ApiError;
+
+/// What a change has made under `code`, and whether an idempotency key had made it before.
+pub(crate) fn made<New, Before>(
+    code: StatusCode,
+    result: &Made<New, Before>,
+    view: impl Serialize,
+) -> Response {
+    let mut response = (code, videos::json(view)).into_response();
+    if let Made::Replayed(_) = result {
+        let replayed = HeaderName::from_static("idempotent-replayed");
+        let yes = HeaderValue::from_static("true");
+        response.headers_mut().insert(replayed, yes);
+    }
+    response
+}
 
 /// The id in the path. What is no id names nothing, so it is not found.
 pub(crate) struct Named(pub(crate) VideoId);

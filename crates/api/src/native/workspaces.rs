@@ -1,13 +1,16 @@
 //! `/v1/workspaces`: the owners of everything else, for operators.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use filmgate_core::key::Workspace;
+use filmgate_engine::Made;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::keys::name;
+use super::keys::terms::name;
+use super::made;
+use super::videos::create::Arrival;
 use super::videos::json;
 use crate::Shared;
 use crate::auth::Admin;
@@ -60,13 +63,17 @@ impl From<Workspace> for WorkspaceView {
     operation_id = "create_workspace",
     tag = "keys",
     security(("bearer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, bound for 24 hours")),
     request_body = CreateWorkspace,
     responses(
-        (status = 201, description = "The workspace", body = WorkspaceView),
+        (status = 201, description = "The workspace", body = WorkspaceView, headers(
+            ("idempotent-replayed" = String, description = "`true` where the Idempotency-Key made this workspace before"),
+        )),
         (status = 400, description = "The name is missing, too long or taken", body = ErrorBody),
         (status = 401, description = "No key, or not a valid one", body = ErrorBody),
         (status = 403, description = "The key is not an admin's", body = ErrorBody),
         (status = 408, description = "The body stalled", body = ErrorBody),
+        (status = 409, description = "The Idempotency-Key was used with another body", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
         (status = 415, description = "Not JSON", body = ErrorBody),
         (status = "5XX", description = "The gateway failed", body = ErrorBody),
@@ -74,11 +81,46 @@ impl From<Workspace> for WorkspaceView {
 )]
 pub(crate) async fn create(
     State(api): State<Shared>,
-    Admin(_caller): Admin,
+    admin: Admin,
+    arrival: Arrival,
     Json(body): Json<CreateWorkspace>,
 ) -> Result<Response, ApiError> {
-    let made = api.engine.create_workspace(name(body.name)?).await?;
-    Ok((StatusCode::CREATED, json(WorkspaceView::from(made))).into_response())
+    let name = name(body.name.as_deref().unwrap_or_default())?;
+    let operator = admin.operator(arrival, "workspaces.create");
+    let result = api.engine.create_workspace(name, &operator).await?;
+    let (Made::New(workspace) | Made::Replayed(workspace)) = result.clone();
+    Ok(made(
+        StatusCode::CREATED,
+        &result,
+        WorkspaceView::from(workspace),
+    ))
+}
+
+/// Get a workspace
+#[utoipa::path(
+    get,
+    path = "/v1/workspaces/{workspace_id}",
+    operation_id = "get_workspace",
+    tag = "keys",
+    security(("bearer" = [])),
+    params(("workspace_id" = String, Path, description = "`ws_` and 26 characters")),
+    responses(
+        (status = 200, description = "The workspace", body = WorkspaceView),
+        (status = 401, description = "No key, or not a valid one", body = ErrorBody),
+        (status = 403, description = "The key is not an admin's", body = ErrorBody),
+        (status = 404, description = "There is no such workspace", body = ErrorBody),
+        (status = "5XX", description = "The gateway failed", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn show(
+    State(api): State<Shared>,
+    Admin(_caller): Admin,
+    axum::extract::Path(workspace_id): axum::extract::Path<String>,
+) -> Result<Response, ApiError> {
+    let id = workspace_id.parse().map_err(|_| ApiError::no_workspace())?;
+    let found = api.engine.store().find_workspace(id).await?;
+    let workspace = found.ok_or_else(ApiError::no_workspace)?;
+    Ok(json(WorkspaceView::from(workspace)))
 }
 
 /// List workspaces

@@ -14,6 +14,7 @@ use super::create::Create;
 use super::{json, multipart, typed};
 use crate::Shared;
 use crate::error::ApiError;
+use crate::limits::Room;
 use crate::request::shortened;
 
 /// A client that sends nothing for so long has gone.
@@ -45,7 +46,7 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
                 "send application/json; multipart is for creates and quotes",
             ));
         }
-        let bytes = read(body, &parts.headers, api.config.json_body_bytes).await?;
+        let bytes = read(body, &parts.headers, api.config.json_body_bytes, None).await?;
         typed::read(json::object(&bytes)?).map(Self)
     }
 }
@@ -55,7 +56,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
 
     async fn from_request(request: Request<Body>, api: &Shared) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let bytes = read(body, &parts.headers, api.config.json_body_bytes).await?;
+        let bytes = read(body, &parts.headers, api.config.json_body_bytes, None).await?;
         if matches!(bytes.trim_ascii(), b"" | b"null") {
             return Ok(Self(T::default()));
         }
@@ -72,8 +73,10 @@ impl FromRequest<Shared> for Create {
     async fn from_request(request: Request<Body>, api: &Shared) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
         let kind = kind(&parts.headers)?;
-        let bytes = read(body, &parts.headers, api.config.create_body_bytes).await?;
-        match kind {
+        let mut room = api.limits.body_memory.room();
+        let most = api.config.create_body_bytes;
+        let bytes = read(body, &parts.headers, most, Some(&mut room)).await?;
+        let create = match kind {
             Kind::Json => {
                 let most = api.config.json_body_bytes;
                 parsed(bytes.len(), move || {
@@ -89,7 +92,11 @@ impl FromRequest<Shared> for Create {
                     multipart::read(content_type, bytes, api.config.json_body_bytes).await?;
                 parsed(length, move || Create::read(map, uploads)).await
             }
-        }
+        }?;
+        Ok(Create {
+            room: Some(room),
+            ..create
+        })
     }
 }
 
@@ -131,8 +138,14 @@ fn kind(headers: &HeaderMap) -> Result<Kind, ApiError> {
     }
 }
 
-async fn read(body: Body, headers: &HeaderMap, most: u64) -> Result<Bytes, ApiError> {
-    tokio::time::timeout(MOST_TIME, read_all(body, headers, most))
+/// At most `most` bytes; they take `room` as they come, where memory is counted.
+async fn read(
+    body: Body,
+    headers: &HeaderMap,
+    most: u64,
+    room: Option<&mut Room>,
+) -> Result<Bytes, ApiError> {
+    tokio::time::timeout(MOST_TIME, read_all(body, headers, most, room))
         .await
         .unwrap_or_else(|_| {
             Err(ApiError::timeout(format!(
@@ -142,7 +155,12 @@ async fn read(body: Body, headers: &HeaderMap, most: u64) -> Result<Bytes, ApiEr
         })
 }
 
-async fn read_all(body: Body, headers: &HeaderMap, most: u64) -> Result<Bytes, ApiError> {
+async fn read_all(
+    body: Body,
+    headers: &HeaderMap,
+    most: u64,
+    mut room: Option<&mut Room>,
+) -> Result<Bytes, ApiError> {
     let too_large =
         || ApiError::too_large(format!("the body has more than the {most} bytes allowed"));
     let announced = headers
@@ -171,6 +189,13 @@ async fn read_all(body: Body, headers: &HeaderMap, most: u64) -> Result<Bytes, A
         if (whole.len() + chunk.len()) as u64 > most {
             return Err(too_large());
         }
+        if let Some(room) = &mut room
+            && !room.hold((whole.len() + chunk.len()) as u64)
+        {
+            return Err(ApiError::overloaded(
+                "the server is reading as many large bodies as it has memory for; nothing was done, try again",
+            ));
+        }
         whole.extend_from_slice(&chunk);
     }
 }
@@ -182,13 +207,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_body_that_stalls_or_drips_is_given_up() {
         let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-        let error = read(never, &HeaderMap::new(), 10).await.unwrap_err();
+        let error = read(never, &HeaderMap::new(), 10, None).await.unwrap_err();
         assert_eq!(error.status(), http::StatusCode::REQUEST_TIMEOUT);
         let drip = futures::stream::unfold((), |()| async {
             tokio::time::sleep(STALL / 2).await;
             Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
         });
-        let error = read(Body::from_stream(drip), &HeaderMap::new(), 1000)
+        let error = read(Body::from_stream(drip), &HeaderMap::new(), 1000, None)
             .await
             .unwrap_err();
         assert_eq!(error.status(), http::StatusCode::REQUEST_TIMEOUT);
@@ -196,15 +221,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_its_limit_is_refused_announced_or_not() {
-        let error = read(Body::from("12345"), &HeaderMap::new(), 4)
+        let error = read(Body::from("12345"), &HeaderMap::new(), 4, None)
             .await
             .unwrap_err();
         assert_eq!(error.status(), http::StatusCode::PAYLOAD_TOO_LARGE);
         let announced = HeaderMap::from_iter([(CONTENT_LENGTH, 5.into())]);
-        let error = read(Body::empty(), &announced, 4).await.unwrap_err();
+        let error = read(Body::empty(), &announced, 4, None).await.unwrap_err();
         assert_eq!(error.status(), http::StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(
-            read(Body::from("1234"), &HeaderMap::new(), 4)
+            read(Body::from("1234"), &HeaderMap::new(), 4, None)
                 .await
                 .unwrap(),
             "1234"

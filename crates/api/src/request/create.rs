@@ -11,6 +11,7 @@ use super::fields::{Dollars, Seconds, Whole};
 use super::reference::{FrameImage, InputReference, Reference};
 use super::{shortened, typed};
 use crate::error::{ApiError, Detail};
+use crate::limits::Room;
 
 /// A file part of a multipart body.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub(crate) struct Upload {
 pub(crate) struct Create {
     pub(crate) body: CreateVideo,
     pub(crate) uploads: Vec<Upload>,
+    /// The memory its bytes take, held until it is dropped.
+    pub(crate) room: Option<Room>,
 }
 
 /// What a video should be. Fields that are left out, or null, are the model's choice.
@@ -200,7 +203,11 @@ impl Create {
             return Err(ApiError::invalid(unknown).reason("unknown_field"));
         }
         let body = typed::read(map)?;
-        Ok(Self { body, uploads })
+        Ok(Self {
+            body,
+            uploads,
+            room: None,
+        })
     }
 }
 

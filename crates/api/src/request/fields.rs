@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use filmgate_core::money::Nanos;
+use filmgate_core::money::{Delta, Nanos};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 /// A whole number; `4.0` counts.
@@ -19,6 +19,10 @@ pub(crate) struct Seconds(pub(crate) i64);
 /// significant digits that is exactly what was sent; more are refused, because text can carry them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Dollars(pub(crate) Nanos);
+
+/// Dollars with a sign, otherwise as [`Dollars`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SignedDollars(pub(crate) Delta);
 
 struct WholeVisitor {
     text: bool,
@@ -81,50 +85,73 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
-struct DollarsVisitor;
+struct DollarsVisitor {
+    signed: bool,
+}
 
 impl DollarsVisitor {
     const MOST_DIGITS: usize = 15;
+
+    /// The amount a text says, negative only where that is allowed.
+    fn read(&self, text: &str) -> Option<Delta> {
+        let amount: Delta = text.parse().ok()?;
+        (self.signed || !text.starts_with('-')).then_some(amount)
+    }
 }
 
 impl Visitor<'_> for DollarsVisitor {
-    type Value = Nanos;
+    type Value = Delta;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("US dollars, such as \"0.25\" or 0.25: not negative, at most 9 decimals, and more than 15 digits only as text")
+        let sign = if self.signed { "" } else { "not negative, " };
+        write!(
+            f,
+            "US dollars, such as \"0.25\" or 0.25: {sign}at most 9 decimals, and more than 15 digits only as text"
+        )
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Nanos, E> {
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Delta, E> {
         let wrong = || E::invalid_value(serde::de::Unexpected::Unsigned(value), &self);
-        value.to_string().parse().map_err(|_| wrong())
+        self.read(&value.to_string()).ok_or_else(wrong)
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Nanos, E> {
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Delta, E> {
         let wrong = || E::invalid_value(serde::de::Unexpected::Signed(value), &self);
-        value.to_string().parse().map_err(|_| wrong())
+        self.read(&value.to_string()).ok_or_else(wrong)
     }
 
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Nanos, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Delta, E> {
         let wrong = || E::invalid_value(serde::de::Unexpected::Float(value), &self);
         let text = value.to_string();
-        let digits = text.replace('.', "");
+        let digits = text.replace(['.', '-'], "");
         let significant = digits.trim_start_matches('0').trim_end_matches('0').len();
         if significant > Self::MOST_DIGITS {
             return Err(wrong());
         }
-        text.parse().map_err(|_| wrong())
+        self.read(&text).ok_or_else(wrong)
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<Nanos, E> {
-        value
-            .parse()
-            .map_err(|_| E::invalid_value(serde::de::Unexpected::Str(value), &self))
+    fn visit_str<E: Error>(self, value: &str) -> Result<Delta, E> {
+        let wrong = || E::invalid_value(serde::de::Unexpected::Str(value), &self);
+        self.read(value).ok_or_else(wrong)
     }
 }
 
 impl<'de> Deserialize<'de> for Dollars {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DollarsVisitor).map(Self)
+        let amount = deserializer.deserialize_any(DollarsVisitor { signed: false })?;
+        let amount = Nanos::new(amount.0);
+        amount
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("an amount is never negative"))
+    }
+}
+
+impl<'de> Deserialize<'de> for SignedDollars {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer
+            .deserialize_any(DollarsVisitor { signed: true })
+            .map(Self)
     }
 }
 
@@ -137,6 +164,23 @@ mod tests {
         serde_json::from_str::<Dollars>(json)
             .ok()
             .map(|dollars| dollars.0.get())
+    }
+
+    #[test]
+    fn dollars_with_a_sign_are_read_as_exactly() {
+        for (json, nanos) in [
+            ("-0.1", Some(-100_000_000)),
+            ("\"-0.1\"", Some(-100_000_000)),
+            ("3", Some(3_000_000_000)),
+            ("-3", Some(-3_000_000_000)),
+            ("\"--1\"", None),
+            ("\"+1\"", None),
+            ("-1234567.000000001", None),
+            ("\"-1234567.000000001\"", Some(-1_234_567_000_000_001)),
+        ] {
+            let read = serde_json::from_str::<SignedDollars>(json).ok();
+            assert_eq!(read.map(|dollars| dollars.0.0), nanos, "{json}");
+        }
     }
 
     #[test]

@@ -28,7 +28,11 @@ impl Create {
     /// # Errors
     /// Names the first field that breaks a rule of the contract.
     pub(crate) fn lower(self) -> Result<Lowered, ApiError> {
-        let Self { mut body, uploads } = self;
+        let Self {
+            mut body,
+            uploads,
+            room: _,
+        } = self;
         let model = required(body.model.take(), "model")?;
         let duration = duration(&body)?;
         let wanted = wanted(&mut body, uploads)?;

@@ -7,15 +7,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use filmgate_api::{Api, Config, VideoConfig};
+use filmgate_api::{Api, Config, Limits, VideoConfig};
 use filmgate_assets::Assets;
 use filmgate_catalogue::Catalogue;
-use filmgate_core::key::Role;
+use filmgate_core::key::{KeyTerms, Role};
 use filmgate_core::provider::{Credential, Secret};
 use filmgate_core::request::ProviderName;
 use filmgate_engine::clock::{Clock, SystemClock};
 use filmgate_engine::seal::{MasterKey, link_keys};
-use filmgate_engine::{Account, BillingConfig, Engine, EngineConfig, Line, Wiring};
+use filmgate_engine::{Account, BillingConfig, Engine, EngineConfig, Line, Made, Operator, Wiring};
 use filmgate_store::Store;
 use filmgate_store::sqlite::{self, SqliteStore};
 use filmgate_testcard::{Testcard, TestcardService};
@@ -114,11 +114,7 @@ impl Gate {
     pub(crate) async fn with(config: Config, video: VideoConfig) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        let store = SqliteStore::open(sqlite::Config {
-            path: path("filmgate.db"),
-            readers: 2,
-        })
-        .unwrap();
+        let store = SqliteStore::open(sqlite::Config::at(path("filmgate.db"))).unwrap();
         let store: Arc<dyn Store> = Arc::new(store);
         let assets = Assets::open(filmgate_assets::Config {
             url: format!("file:{}", path("assets").display()),
@@ -150,8 +146,18 @@ impl Gate {
             billing: BillingConfig::default(),
         });
         engine.start();
-        let ours = engine.create_workspace("ours".into()).await.unwrap().id;
-        let theirs = engine.create_workspace("theirs".into()).await.unwrap().id;
+        let nobody = Operator::default();
+        let mut workspaces = Vec::new();
+        for name in ["ours", "theirs"] {
+            let Made::New(made) = engine.create_workspace(name.into(), &nobody).await.unwrap()
+            else {
+                panic!("nothing was made before")
+            };
+            workspaces.push(made.id);
+        }
+        let [ours, theirs] = workspaces[..] else {
+            panic!("two were made")
+        };
         let mut texts = Vec::new();
         for (workspace, role) in [
             (ours, Role::Admin),
@@ -159,12 +165,17 @@ impl Gate {
             (ours, Role::Read),
             (theirs, Role::Member),
         ] {
-            let made = engine.create_key(workspace, "k".into(), role).await;
-            texts.push(made.unwrap().text.expose().to_owned());
+            let terms = KeyTerms::new("k", role);
+            let made = engine.create_key(workspace, terms, &nobody).await;
+            let Made::New(made) = made.unwrap() else {
+                panic!("nothing was made before")
+            };
+            texts.push(made.text.expose().to_owned());
         }
         let [admin, member, reader, stranger] = texts.try_into().unwrap();
         let routes = filmgate_api::router(Api {
             statuses: filmgate_api::StatusCache::default(),
+            limits: Arc::new(Limits::new(&config, &engine)),
             engine: engine.clone(),
             link_keys: Arc::new(keys),
             config,

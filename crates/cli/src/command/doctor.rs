@@ -69,16 +69,20 @@ async fn books(gateway: &Gateway) -> Result<Finding> {
     let sound = audit.holds_closed_twice == 0
         && audit.postings_unbalanced == 0
         && audit.balances_wrong == 0
-        && audit.sum == 0;
+        && audit.sum == 0
+        && audit.standings_wrong == 0
+        && audit.activity_wrong == 0;
     let detail = format!(
-        "{} jobs, {} of them under way; {} postings, {} unbalanced; {} holds open, {} closed twice; {} balances wrong",
+        "{} jobs, {} of them under way; {} postings, {} unbalanced; {} holds open, {} closed twice; {} balances, {} standings of keys and {} rows of activity wrong",
         audit.jobs,
         audit.jobs_not_terminal,
         audit.postings,
         audit.postings_unbalanced,
         audit.holds_open,
         audit.holds_closed_twice,
-        audit.balances_wrong
+        audit.balances_wrong,
+        audit.standings_wrong,
+        audit.activity_wrong
     );
     Ok(Finding {
         what: "store",

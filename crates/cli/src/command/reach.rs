@@ -4,7 +4,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, bail};
-use filmgate_core::key::Role;
+use filmgate_core::key::{KeyTerms, Role};
+use filmgate_core::provider::Secret;
+use filmgate_engine::keys::{COMMAND_LINE, Login};
+use filmgate_engine::{Engine, Made, Operator};
 use tokio::net::TcpListener;
 
 use super::Context;
@@ -47,6 +50,7 @@ impl Reached {
         let base = format!("http://{}", listener.local_addr()?);
         // What was configured for the world does not hold for a gateway only this command can reach.
         config.server.public_url = None;
+        config.server.key_requests_per_second = 0;
         let mut gateway = Gateway::open(config).await?;
         if environment.bootstrap_key.is_some() {
             gateway
@@ -54,14 +58,17 @@ impl Reached {
                 .await?;
         }
         let key = match gateway.data_dir.command_line_key() {
-            Some(key) if gateway.engine.authenticate(key.expose()).await?.is_some() => key,
+            Some(key) if opens(&gateway.engine, &key).await? => key,
             _ => {
                 let workspace = gateway.engine.default_workspace().await?;
-                let name = filmgate_engine::keys::COMMAND_LINE.to_owned();
+                let terms = KeyTerms::new(COMMAND_LINE, Role::Admin);
                 let made = gateway
                     .engine
-                    .create_key(workspace, name, Role::Admin)
+                    .create_key(workspace, terms, &Operator::default())
                     .await?;
+                let Made::New(made) = made else {
+                    bail!("the command line's key was made without its text");
+                };
                 gateway.data_dir.keep_command_line_key(&made.text)?;
                 made.text
             }
@@ -73,4 +80,12 @@ impl Reached {
             own: Some(gateway),
         })
     }
+}
+
+/// Whether the command line's key is still an admin's and in force.
+async fn opens(engine: &Engine, key: &Secret) -> Result<bool> {
+    Ok(match engine.authenticate(key.expose()).await? {
+        Login::Genuine(key) => key.terms.role == Role::Admin,
+        Login::OutOfForce(_) | Login::Wrong { .. } => false,
+    })
 }

@@ -394,7 +394,7 @@ async fn doctor_finds_a_sound_gateway_sound_and_another_masters_key_not() {
     let home = Gate::start().await.stop().await;
     let sound = home.run(&["doctor"]).await.succeeded();
     assert!(
-        !sound.out.contains("WRONG") && sound.out.contains("balances wrong"),
+        !sound.out.contains("WRONG") && sound.out.contains("rows of activity wrong"),
         "{sound:?}"
     );
     let stranger = home.environment("FILMGATE_SECURITY__MASTER_KEY", &"ab".repeat(32));

@@ -190,6 +190,8 @@ pub(crate) struct Audit {
     pub(crate) holds_open: u64,
     pub(crate) holds_closed_twice: u64,
     pub(crate) balances_wrong: u64,
+    pub(crate) standings_wrong: u64,
+    pub(crate) activity_wrong: u64,
 }
 
 impl Audit {
@@ -207,6 +209,8 @@ impl Audit {
             holds_open,
             holds_closed_twice,
             balances_wrong,
+            standings_wrong,
+            activity_wrong,
         ] = numbers[..]
         else {
             panic!("doctor tells other numbers now: {detail}");
@@ -219,6 +223,8 @@ impl Audit {
             holds_open,
             holds_closed_twice,
             balances_wrong,
+            standings_wrong,
+            activity_wrong,
         }
     }
 
@@ -230,8 +236,10 @@ impl Audit {
             self.holds_open,
             self.holds_closed_twice,
             self.balances_wrong,
+            self.standings_wrong,
+            self.activity_wrong,
         );
-        assert_eq!(faults, (0, 0, 0, 0), "{self:?}");
+        assert_eq!(faults, (0, 0, 0, 0, 0, 0), "{self:?}");
     }
 }
 

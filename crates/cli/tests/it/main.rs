@@ -12,6 +12,7 @@ mod redact;
 mod routes;
 mod status_object;
 
+mod access;
 mod ageing;
 mod commands;
 mod content;
@@ -20,6 +21,9 @@ mod disabled;
 mod errors;
 mod idempotency;
 mod keys;
+mod limits;
 mod media;
 mod money;
+mod prepaid;
+mod usage;
 mod videos;

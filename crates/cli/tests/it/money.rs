@@ -55,11 +55,7 @@ async fn left(gate: Gate, settled: &Value) -> Left {
 
 /// The sums of all workspaces: available and held.
 async fn balances(home: &Home) -> (i64, i64) {
-    let store = SqliteStore::open(Config {
-        path: home.data().join("filmgate.db"),
-        readers: 1,
-    })
-    .unwrap();
+    let store = SqliteStore::open(Config::at(home.data().join("filmgate.db"))).unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let mut sums = (0, 0);
     for workspace in store.workspaces().await.unwrap() {

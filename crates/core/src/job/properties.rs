@@ -216,7 +216,10 @@ impl Books {
                 PostingKind::ProviderCost => {
                     self.provider_cost += posting.effect_on(Account::ProviderCost).0
                 }
-                PostingKind::TopUp | PostingKind::Hold | PostingKind::Overage => {}
+                PostingKind::TopUp
+                | PostingKind::Adjustment
+                | PostingKind::Hold
+                | PostingKind::Overage => {}
             }
         }
         if let Some(attempt) = &transition.attempt {
@@ -321,6 +324,11 @@ impl Books {
             return false;
         };
         let before = self.job.life.clone();
+        assert_eq!(
+            transition.ends_job(),
+            transition.life.status().is_terminal() && !before.status().is_terminal(),
+            "an end is told once, when it comes"
+        );
         self.post(&transition);
         self.job.life = transition.life;
         self.job.version += 1;

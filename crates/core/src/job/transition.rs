@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, Life};
-use crate::ledger::Posting;
+use crate::ledger::{Account, Posting};
+use crate::money::Delta;
 use crate::time::UnixTime;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,23 @@ pub struct Transition {
     pub timeline: Option<TimelineEntry>,
     /// The attempt's row as it is now, where this changed it.
     pub attempt: Option<Attempt>,
+}
+
+impl Transition {
+    /// Whether the job was under way before and has ended now.
+    pub fn ends_job(&self) -> bool {
+        self.notices.iter().any(|notice| notice.is_end())
+    }
+
+    /// What this changes on `account`.
+    pub fn effect_on(&self, account: Account) -> Delta {
+        Delta(
+            self.postings
+                .iter()
+                .map(|posting| posting.effect_on(account).0)
+                .sum(),
+        )
+    }
 }
 
 /// What the outside is told of.
@@ -33,6 +51,14 @@ pub enum Notice {
 }
 
 impl Notice {
+    /// Told once in a job's life, with the status it ends in.
+    const fn is_end(self) -> bool {
+        match self {
+            Self::Completed | Self::Failed | Self::Cancelled | Self::Expired => true,
+            Self::Created | Self::StatusChanged | Self::Progress | Self::BillingSettled => false,
+        }
+    }
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Created => "created",

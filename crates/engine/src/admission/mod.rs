@@ -19,17 +19,19 @@ use filmgate_assets::ObjectKey;
 use filmgate_assets::sniff::decodes;
 use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
 use filmgate_core::job::{self, Admission, HoldTerms, Job, Mode};
+use filmgate_core::key::KeyRefusal;
 use filmgate_core::money::Nanos;
 use filmgate_core::pricing::PriceLine;
+use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::{MediaKind, ModelId, ProviderName, Refusal, Request};
 use filmgate_core::routing::Dropped;
-use filmgate_store::{Binding, Bound, Created, Found, Funds, NewJob, StoreError};
+use filmgate_store::{Binding, Bound, Created, Fingerprint, Found, Funds, NewJob, StoreError};
 use sha2::{Digest, Sha256};
 
+use self::in_flight::{Company, Name};
+use crate::answers::OpenAnswer;
+use crate::operator::BINDING_LIFE;
 use crate::{Engine, entropy};
-
-/// How long an idempotency key stays bound.
-const BINDING_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +54,29 @@ pub struct Provenance {
     pub request_id: String,
     /// Scheme, host and port under which the client reached us.
     pub origin: String,
-    /// The route's name, such as `videos.create`, and the client's key.
-    pub idempotency: Option<(&'static str, String)>,
+    /// The dialect's name of the route, such as `videos.create`.
+    pub route: &'static str,
+    pub idempotency_key: Option<String>,
+    /// How often the client says it has sent this before.
+    pub retry: RetryCount,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub enum Admitted {
-    New(Job),
+/// A job that was asked for.
+#[derive(Debug)]
+pub struct Admitted {
+    pub job: Job,
+    pub how: How,
+    /// Of a request without an idempotency key: to be told whether its answer reached the client.
+    pub answer: Option<OpenAnswer>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    New,
     /// The idempotency key made this job before.
-    Replayed(Job),
+    Replayed,
+    /// The same request made this job before, and its client was never heard to know of it.
+    Repeated,
 }
 
 /// What a request would cost, and who would run it.
@@ -102,12 +118,26 @@ pub enum AdmitError {
         max_cost: Nanos,
         lowest_hold: Option<Nanos>,
     },
+    #[error("the key has {most} jobs under way, as many as it may")]
+    KeyInFlight { most: u32 },
+    #[error(
+        "{used} of the {limit} USD this key may spend are held or spent, and this would hold {hold}"
+    )]
+    KeyLimitExceeded {
+        limit: Nanos,
+        used: Nanos,
+        hold: Nanos,
+        /// Until the limit begins anew; `None` where it never does.
+        resets_in: Option<Duration>,
+    },
     #[error("the available funds do not cover the hold of {hold} USD")]
     InsufficientFunds { hold: Nanos },
     #[error("the idempotency key was used with another body")]
     IdempotencyConflict,
     #[error("a request with the same idempotency key is still being admitted")]
     IdempotencyInFlight,
+    #[error("the request this one repeats is still being admitted")]
+    RepeatInFlight,
     #[error("the idempotency key made a video that was deleted since")]
     ReplayDeleted,
     #[error("an input could not be stored")]
@@ -156,13 +186,13 @@ impl Engine {
         ask: Ask,
         from: Provenance,
     ) -> Result<Admitted, AdmitError> {
-        let Some((route, key)) = &from.idempotency else {
-            return self.admit_new(caller, ask, &from, None).await;
-        };
         let digest = digest(&ask);
+        let Some(key) = &from.idempotency_key else {
+            return self.admit_unkeyed(caller, ask, &from, digest).await;
+        };
         let binding = Binding {
             workspace: caller.workspace,
-            route: (*route).to_owned(),
+            route: from.route.to_owned(),
             key: key.clone(),
             digest,
             expires_at: self.now().plus(BINDING_LIFE),
@@ -171,18 +201,52 @@ impl Engine {
         let _turn = self
             .0
             .in_flight
-            .enter(&binding)
+            .enter(Name::of(&binding), Company::Alone)
             .await
             .ok_or(AdmitError::IdempotencyInFlight)?;
         let bound = self
             .0
             .store
-            .find_binding(caller.workspace, route, key, self.now())
+            .find_binding(caller.workspace, from.route, key, self.now())
             .await?;
         match bound {
             Some(bound) => self.replay(caller.workspace, bound, digest).await,
-            None => self.admit_new(caller, ask, &from, Some(binding)).await,
+            None => {
+                self.admit_new(caller, ask, &from, Some(binding), None)
+                    .await
+            }
         }
+    }
+
+    /// Stock clients repeat a failed create and send no key: a repeat is known by its fingerprint.
+    async fn admit_unkeyed(
+        &self,
+        caller: Caller,
+        ask: Ask,
+        from: &Provenance,
+        request: [u8; 32],
+    ) -> Result<Admitted, AdmitError> {
+        let mut hasher = Sha256::new();
+        hasher.update(caller.key.uuid().as_bytes());
+        hasher.update(from.route);
+        hasher.update(request);
+        let fingerprint = Fingerprint {
+            digest: hasher.finalize().into(),
+            retry: from.retry,
+        };
+        let company = if from.retry > RetryCount(0) {
+            Company::Alone
+        } else {
+            Company::Beside
+        };
+        let _turn = self
+            .0
+            .in_flight
+            .enter(Name::Fingerprint(fingerprint.digest), company)
+            .await
+            .ok_or(AdmitError::RepeatInFlight)?;
+        self.admit_new(caller, ask, from, None, Some(fingerprint))
+            .await
     }
 
     async fn admit_new(
@@ -191,6 +255,7 @@ impl Engine {
         mut ask: Ask,
         from: &Provenance,
         binding: Option<Binding>,
+        fingerprint: Option<Fingerprint>,
     ) -> Result<Admitted, AdmitError> {
         let plan = self.0.plan(&ask.request)?;
         self.check_pictures(&plan.model, &ask).await?;
@@ -242,6 +307,7 @@ impl Engine {
                 opening,
                 funds,
                 binding,
+                fingerprint,
             })
             .await;
         if has_inputs && !matches!(created, Ok(Created::New)) {
@@ -251,9 +317,36 @@ impl Engine {
             Created::New => {
                 tracing::info!(video.id = %id, model = %job.admission.request.model, "video {id} is admitted");
                 self.0.due.notify_one();
-                Ok(Admitted::New(job))
+                let answer = fingerprint.map(|_| OpenAnswer::new(&self.0, id));
+                Ok(Admitted {
+                    job,
+                    how: How::New,
+                    answer,
+                })
             }
             Created::AlreadyBound(bound) => self.replay(caller.workspace, bound, digest).await,
+            Created::Repeated(video) => {
+                tracing::info!(video.id = %video, "the request that made video {video} came once more");
+                let answer = Some(OpenAnswer::new(&self.0, video));
+                Ok(Admitted {
+                    job: self.made_before(caller.workspace, video).await?,
+                    how: How::Repeated,
+                    answer,
+                })
+            }
+            Created::KeyRefused(KeyRefusal::InFlight { most }) => {
+                Err(AdmitError::KeyInFlight { most })
+            }
+            Created::KeyRefused(KeyRefusal::Limit {
+                limit,
+                used,
+                resets_at,
+            }) => Err(AdmitError::KeyLimitExceeded {
+                limit,
+                used,
+                hold: plan.hold.unwrap_or(Nanos::ZERO),
+                resets_in: resets_at.map(|at| at.since(now)),
+            }),
             Created::InsufficientFunds => Err(AdmitError::InsufficientFunds {
                 hold: plan.hold.unwrap_or(Nanos::ZERO),
             }),
@@ -302,11 +395,20 @@ impl Engine {
             .object
             .parse()
             .map_err(|_| StoreError::Corrupt(format!("a binding names {}", bound.object)))?;
+        Ok(Admitted {
+            job: self.made_before(workspace, id).await?,
+            how: How::Replayed,
+            answer: None,
+        })
+    }
+
+    /// A job that an earlier request made.
+    async fn made_before(&self, workspace: WorkspaceId, id: VideoId) -> Result<Job, AdmitError> {
         match self.0.store.find_job(workspace, id).await? {
-            Found::Job(job) => Ok(Admitted::Replayed(*job)),
+            Found::Job(job) => Ok(*job),
             Found::Deleted => Err(AdmitError::ReplayDeleted),
             Found::Absent => Err(AdmitError::Store(StoreError::Corrupt(format!(
-                "a binding names {id}, which is not there"
+                "{id} was made before and is not there"
             )))),
         }
     }

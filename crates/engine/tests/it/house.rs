@@ -14,13 +14,14 @@ use filmgate_core::provider::{
     CancelOutcome, Credential, Delivery, NativeId, Observation, Order, Protocol, Provider,
     Recovered, Secret, Source, SubmitRepeat, Submitted, Talk, Token, Usage, ask,
 };
+use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::{ModelId, ProviderName, Request};
 use filmgate_core::time::UnixTime;
 use filmgate_engine::clock::{Clock, FakeClock};
 use filmgate_engine::keys::Bootstrap;
 use filmgate_engine::upstream::AnswerBody;
 use filmgate_engine::{
-    Account, Admitted, Ask, BillingConfig, Caller, Engine, EngineConfig, Line, Provenance, Wiring,
+    Account, Ask, BillingConfig, Caller, Engine, EngineConfig, Line, Provenance, Wiring,
 };
 use filmgate_store::{Audit, Found, Store};
 use filmgate_testcard::{JobOrder, Simulation, render};
@@ -180,10 +181,7 @@ impl House {
     pub(crate) async fn with(script: Script, billing: BillingConfig) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock::at(START));
-        let config = filmgate_store::sqlite::Config {
-            path: directory.path().join("f.db"),
-            readers: 2,
-        };
+        let config = filmgate_store::sqlite::Config::at(directory.path().join("f.db"));
         let store: Arc<dyn Store> =
             Arc::new(filmgate_store::sqlite::SqliteStore::open(config).unwrap());
         let script = Arc::new(Mutex::new(script));
@@ -235,11 +233,12 @@ impl House {
         let from = Provenance {
             request_id: "req_x".into(),
             origin: "http://127.0.0.1".into(),
-            idempotency: None,
+            route: "videos.create",
+            idempotency_key: None,
+            retry: RetryCount::default(),
         };
-        match self.engine.create(self.caller, ask, from).await.unwrap() {
-            Admitted::New(job) | Admitted::Replayed(job) => job.admission.id,
-        }
+        let admitted = self.engine.create(self.caller, ask, from).await.unwrap();
+        admitted.job.admission.id
     }
 
     pub(crate) async fn job(&self, id: VideoId) -> Job {

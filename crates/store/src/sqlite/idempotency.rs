@@ -4,8 +4,8 @@ use filmgate_core::id::WorkspaceId;
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::sql;
-use crate::{Binding, Bound, StoreError};
+use super::{actions, sql};
+use crate::{Binding, Bound, Deed, Once, StoreError};
 
 /// What the key is bound to at `now`.
 pub(super) fn find(
@@ -31,6 +31,29 @@ pub(super) fn find(
         )
         .optional()?;
     Ok(found)
+}
+
+/// Makes a change, its line in the log and its binding, unless the key is bound already. `change` answers what came
+/// of it and, where something was changed, the object it is bound to.
+pub(super) fn once<T>(
+    db: &Connection,
+    deed: &Deed,
+    change: impl FnOnce() -> Result<(T, Option<String>), StoreError>,
+) -> Result<Once<T>, StoreError> {
+    let at = deed.action.at;
+    if let Some(binding) = &deed.binding
+        && let Some(bound) = find(db, binding.workspace, &binding.route, &binding.key, at)?
+    {
+        return Ok(Once::AlreadyBound(bound));
+    }
+    let (done, object) = change()?;
+    if let Some(object) = object {
+        actions::add(db, &deed.action)?;
+        if let Some(binding) = &deed.binding {
+            bind(db, binding, &object, at)?;
+        }
+    }
+    Ok(Once::Done(done))
 }
 
 /// Binds the key to `object`, over a binding that has expired.

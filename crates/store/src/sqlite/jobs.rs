@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use filmgate_core::id::{GenerationId, VideoId, WorkspaceId};
 use filmgate_core::job::{Admission, Life, State};
+use filmgate_core::key::KeyStanding;
 use filmgate_core::ledger::Account;
+use filmgate_core::money::Nanos;
+use filmgate_core::repeat::Answer;
 use filmgate_core::request::Request;
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::row::{JobRow, count, from_json, stored, to_json};
-use super::{idempotency, ledger, objects, outbox, sql, timeline};
+use super::{idempotency, keys, ledger, objects, outbox, repeats, sql, standings, timeline};
 use crate::{Created, Found, Funds, NewJob, Recorded, StoreError};
 
 /// A new job with its texts written out, so that the writer's thread only stores them.
@@ -36,6 +39,7 @@ impl Creation {
             opening,
             funds,
             binding,
+            fingerprint,
         } = &self.new;
         let admission = &*job.admission;
         let now = admission.created_at;
@@ -45,12 +49,27 @@ impl Creation {
         {
             return Ok(Created::AlreadyBound(bound));
         }
+        if let Some(fingerprint) = fingerprint
+            && let Some(video) = repeats::take(db, fingerprint, now)?
+        {
+            return Ok(Created::Repeated(video));
+        }
+        let key = admission.key.to_string();
+        let held = opening.effect_on(Account::Held);
+        let before = standings::find(db, &key)?;
+        let standing = KeyStanding {
+            in_flight: before.in_flight + 1,
+            held: standings::moved(before.held, held)?,
+            ..before
+        };
+        if let Some(terms) = keys::terms(db, &key)? {
+            let hold = Nanos::new(held.0).unwrap_or(Nanos::ZERO);
+            if let Err(refusal) = terms.admit(&before, hold, now) {
+                return Ok(Created::KeyRefused(refusal));
+            }
+        }
         if *funds == Funds::Needed && !opening.postings.is_empty() {
-            let moved: i64 = opening
-                .postings
-                .iter()
-                .map(|posting| posting.effect_on(Account::Available).0)
-                .sum();
+            let moved = opening.effect_on(Account::Available).0;
             let available = ledger::balances(db, admission.workspace)?.available.0;
             if available.saturating_add(moved) < 0 {
                 return Ok(Created::InsufficientFunds);
@@ -75,12 +94,17 @@ impl Creation {
             life.ended_at.map(UnixTime::millis),
             life.due_at.map(UnixTime::millis),
             self.life,
+            key,
+            fingerprint.map(|fingerprint| fingerprint.digest),
+            fingerprint.map(|_| Answer::Open.as_str()),
+            fingerprint.as_ref().map_or(0, repeats::first),
         ])?;
         db.prepare_cached("INSERT INTO admissions (job, admission) VALUES (?1, ?2)")?
             .execute(params![db.last_insert_rowid(), self.admission])?;
         for posting in &opening.postings {
             ledger::post(db, admission.workspace, Some(&id), posting, now, None)?;
         }
+        standings::keep(db, &key, standing)?;
         if let Some(entry) = &opening.timeline {
             timeline::append(db, &id, version, entry)?;
         }
@@ -99,6 +123,23 @@ pub(super) fn find(
     id: VideoId,
 ) -> Result<Found, StoreError> {
     look_up(db, sql!("jobs/find"), &id.to_string(), workspace)
+}
+
+/// Whether a repeat of the request that made this job would be looked for.
+pub(super) fn is_unacknowledged(
+    db: &Connection,
+    workspace: WorkspaceId,
+    id: VideoId,
+) -> Result<bool, StoreError> {
+    let found: Option<bool> = db
+        .prepare_cached(
+            "SELECT fingerprint IS NOT NULL FROM jobs WHERE id = ?1 AND workspace = ?2",
+        )?
+        .query_row(params![id.to_string(), workspace.to_string()], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    Ok(found.unwrap_or(false))
 }
 
 pub(super) fn find_generation(

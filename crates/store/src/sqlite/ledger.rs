@@ -1,14 +1,14 @@
 //! Postings, the balances kept with them, and the audit that recomputes them.
 
 use filmgate_core::id::{HoldId, WorkspaceId};
-use filmgate_core::ledger::{Account, Posting};
+use filmgate_core::ledger::{Account, Entry, Posting, PostingKind};
 use filmgate_core::money::{Delta, Nanos};
 use filmgate_core::time::UnixTime;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::row::count;
-use super::sql;
-use crate::{Audit, Balances, StoreError};
+use super::row::{corrupt, count, id, instant, page, stored};
+use super::{idempotency, sql};
+use crate::{Audit, Balances, Deed, Once, Page, StoreError, StoredPosting};
 
 /// Writes a posting and moves the balances with it. A hold that is closed already is refused by the schema.
 pub(super) fn post(
@@ -51,22 +51,96 @@ pub(super) fn post(
     Ok(())
 }
 
-pub(super) fn top_up(
+/// What operators put in or take out. The deed is bound to the posting's number.
+pub(super) fn post_credit(
     db: &Connection,
     workspace: WorkspaceId,
-    amount: Nanos,
-    now: UnixTime,
+    amount: Delta,
     reason: &str,
-) -> Result<Balances, StoreError> {
-    post(
-        db,
-        workspace,
-        None,
-        &Posting::top_up(amount),
-        now,
-        Some(reason),
-    )?;
-    balances(db, workspace)
+    deed: &Deed,
+) -> Result<Once<StoredPosting>, StoreError> {
+    let posting = match Nanos::new(amount.0) {
+        Some(amount) => Posting::top_up(amount),
+        None => {
+            let taken = Nanos::new(amount.negated().0);
+            Posting::adjustment(taken.ok_or_else(|| corrupt("an amount", amount))?)
+        }
+    };
+    idempotency::once(db, deed, || {
+        post(db, workspace, None, &posting, deed.action.at, Some(reason))?;
+        let number = count("a posting's number", db.last_insert_rowid())?;
+        let stored = find_posting(db, number)?;
+        let stored = stored.ok_or_else(|| corrupt("a posting", "it was just written"))?;
+        Ok((stored, Some(number.to_string())))
+    })
+}
+
+const POSTING: &str =
+    "SELECT id, workspace, job, kind, hold, at, reason, available, held, revenue, provider_cost,
+    providers, funding FROM postings";
+
+pub(super) fn find_posting(
+    db: &Connection,
+    number: u64,
+) -> Result<Option<StoredPosting>, StoreError> {
+    let mut question = db.prepare_cached(&format!("{POSTING} WHERE id = ?1"))?;
+    let mut rows = question.query([stored(number)])?;
+    rows.next()?.map(read).transpose()
+}
+
+pub(super) fn postings(
+    db: &Connection,
+    workspace: WorkspaceId,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Page<StoredPosting>, StoreError> {
+    let mut question = db.prepare_cached(&format!(
+        "{POSTING} WHERE workspace = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
+    ))?;
+    let mut rows = question.query(params![
+        workspace.to_string(),
+        before.map_or(i64::MAX, stored),
+        i64::from(limit) + 1,
+    ])?;
+    let mut postings = Vec::new();
+    while let Some(row) = rows.next()? {
+        postings.push(read(row)?);
+    }
+    Ok(page(postings, limit))
+}
+
+fn read(row: &Row<'_>) -> Result<StoredPosting, StoreError> {
+    let text = |column: usize| row.get::<_, Option<String>>(column);
+    let kind: String = row.get(3)?;
+    let accounts = [
+        Account::Available,
+        Account::Held,
+        Account::Revenue,
+        Account::ProviderCost,
+        Account::Providers,
+        Account::Funding,
+    ];
+    let mut entries = Vec::new();
+    for (column, account) in (7..).zip(accounts) {
+        let amount = Delta(row.get(column)?);
+        if amount != Delta::ZERO {
+            entries.push(Entry { account, amount });
+        }
+    }
+    Ok(StoredPosting {
+        number: count("a posting's number", row.get(0)?)?,
+        workspace: id("a posting's workspace", &row.get::<_, String>(1)?)?,
+        job: text(2)?
+            .map(|job| id("a posting's job", &job))
+            .transpose()?,
+        kind: PostingKind::parse(&kind).ok_or_else(|| corrupt("a posting's kind", kind))?,
+        hold: text(4)?
+            .map(|hold| id("a posting's hold", &hold))
+            .transpose()?,
+        at: instant(row.get(5)?),
+        reason: text(6)?,
+        entries,
+    })
 }
 
 /// Zero where nothing was ever posted.
@@ -92,8 +166,8 @@ pub(super) fn closings(db: &Connection, hold: HoldId) -> Result<u64, StoreError>
 
 /// One statement, so that every figure is of the same instant.
 pub(super) fn audit(db: &Connection) -> Result<Audit, StoreError> {
-    let counted: [i64; 8] = db.query_row(sql!("ledger/audit"), [], |row| {
-        let mut counted = [0; 8];
+    let counted: [i64; 10] = db.query_row(sql!("ledger/audit"), [], |row| {
+        let mut counted = [0; 10];
         for (column, value) in counted.iter_mut().enumerate() {
             *value = row.get(column)?;
         }
@@ -109,5 +183,7 @@ pub(super) fn audit(db: &Connection) -> Result<Audit, StoreError> {
         postings_unbalanced: at(5)?,
         balances_wrong: at(6)?,
         sum: counted[7],
+        standings_wrong: at(8)?,
+        activity_wrong: at(9)?,
     })
 }

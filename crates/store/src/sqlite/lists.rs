@@ -3,7 +3,7 @@
 //! Two steps in one snapshot: the ids of the page from an index, then the rows.
 
 use filmgate_core::id::VideoId;
-use filmgate_core::job::Status;
+use filmgate_core::job::{Job, Status};
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, named_params};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{jobs, row};
 use crate::{ListJobs, Order, Page, StoreError};
 
-pub(super) fn list(db: &Connection, query: &ListJobs) -> Result<Page, StoreError> {
+pub(super) fn list(db: &Connection, query: &ListJobs) -> Result<Page<Job>, StoreError> {
     let snapshot = db.unchecked_transaction()?;
     let direction = Direction::of(query);
     let (ids, has_more) = page(&snapshot, query, direction)?;
@@ -19,7 +19,10 @@ pub(super) fn list(db: &Connection, query: &ListJobs) -> Result<Page, StoreError
         .iter()
         .map(|id| jobs::load(&snapshot, &id.to_string())?.into_job())
         .collect::<Result<_, _>>()?;
-    Ok(Page { jobs, has_more })
+    Ok(Page {
+        rows: jobs,
+        has_more,
+    })
 }
 
 /// Which way the index is walked.

@@ -9,9 +9,10 @@ use crate::StoreError;
 /// "FLMG", as the first migration writes it.
 const APPLICATION_ID: i64 = 1_179_405_639;
 
-const STEPS: &[M<'static>] = &[M::up(include_str!(
-    "../../migrations/sqlite/0001_initial.sql"
-))];
+const STEPS: &[M<'static>] = &[
+    M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
+    M::up(include_str!("../../migrations/sqlite/0002_money.sql")),
+];
 
 /// Brings the file up to this release's schema.
 ///

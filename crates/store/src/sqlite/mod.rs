@@ -11,7 +11,10 @@ mod readers;
 mod row;
 mod writer;
 
+mod actions;
+mod activity;
 mod attempts;
+mod claims;
 mod idempotency;
 mod jobs;
 mod keys;
@@ -19,30 +22,37 @@ mod ledger;
 mod lists;
 mod objects;
 mod outbox;
+mod repeats;
 mod sealed;
+mod standings;
 mod timeline;
 mod work;
 mod workspaces;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
-use filmgate_core::job::{Attempt, TimelineEntry, Transition};
-use filmgate_core::key::{Key, Workspace};
-use filmgate_core::money::Nanos;
+use filmgate_core::action::Action;
+use filmgate_core::id::{ActionId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::job::{Attempt, Job, TimelineEntry, Transition};
+use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspace};
+use filmgate_core::money::Delta;
+use filmgate_core::repeat::Answer;
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OpenFlags};
 
+use self::claims::Turn;
 use self::jobs::Creation;
 use self::readers::Readers;
 use self::row::JobRow;
 use self::work::{Change, Outcome};
 use self::writer::{Lane, Writer};
 use crate::{
-    Audit, Balances, Basis, Bound, Claim, Committed, Created, Found, Inserted, ListJobs, NewJob,
-    Page, Recorded, Store, StoreError, StoredKey, WorkerId,
+    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
+    Inserted, ListJobs, NewJob, Once, Page, Recorded, Store, StoreError, StoredKey, StoredPosting,
+    UsageFilter, UsageRow, WorkerId,
 };
 
 /// More than there are statements, so that none is ever prepared twice on a connection.
@@ -68,6 +78,19 @@ pub struct Config {
     pub path: PathBuf,
     /// Connections for point reads, and as many again for scans.
     pub readers: usize,
+    /// The most writes of clients that wait; more are refused as [`StoreError::Busy`].
+    pub queue: usize,
+}
+
+impl Config {
+    /// A file at `path`, with as much of everything as suits most.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            readers: 4,
+            queue: 4096,
+        }
+    }
 }
 
 /// A [`Store`] in one file.
@@ -75,6 +98,7 @@ pub struct Config {
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    turn: Arc<Turn>,
 }
 
 impl SqliteStore {
@@ -93,13 +117,18 @@ impl SqliteStore {
             )));
         }
         migrate::run(&mut db)?;
-        let ended = work::end_all_leases(&db)?;
+        repeats::lose_all(&db)?;
+        let ended = claims::end_all_leases(&db)?;
         if ended > 0 {
             tracing::info!(leases = ended, "ended the leases of a process that is gone");
         }
         let readers = Readers::open(&config.path, config.readers)?;
-        let writer = Writer::start(db)?;
-        Ok(Self { writer, readers })
+        let writer = Writer::start(db, config.queue)?;
+        Ok(Self {
+            writer,
+            readers,
+            turn: Arc::default(),
+        })
     }
 }
 
@@ -166,6 +195,31 @@ impl Store for SqliteStore {
         self.readers.point(|db| jobs::find(db, workspace, id)).await
     }
 
+    async fn acknowledge_job(
+        &self,
+        workspace: WorkspaceId,
+        id: VideoId,
+    ) -> Result<Found, StoreError> {
+        let unacknowledged = self
+            .readers
+            .point(|db| jobs::is_unacknowledged(db, workspace, id))
+            .await?;
+        if unacknowledged {
+            self.writer
+                .run(Lane::Work, move |db| repeats::acknowledge(db, id))
+                .await?;
+        }
+        self.find_job(workspace, id).await
+    }
+
+    async fn note_answers(&self, jobs: Vec<VideoId>, answer: Answer) -> Result<(), StoreError> {
+        self.writer
+            .run(Lane::Work, move |db| {
+                repeats::note_answers(db, &jobs, answer)
+            })
+            .await
+    }
+
     async fn version_of(
         &self,
         workspace: WorkspaceId,
@@ -187,7 +241,7 @@ impl Store for SqliteStore {
     }
 
     #[tracing::instrument(name = "store.list_jobs", level = "debug", skip_all)]
-    async fn list_jobs(&self, query: ListJobs) -> Result<Page, StoreError> {
+    async fn list_jobs(&self, query: ListJobs) -> Result<Page<Job>, StoreError> {
         self.readers.scan(move |db| lists::list(db, &query)).await
     }
 
@@ -219,11 +273,11 @@ impl Store for SqliteStore {
         lease: Duration,
         limit: u32,
     ) -> Result<Vec<Claim>, StoreError> {
-        let by = by.clone();
+        let (by, turn) = (by.clone(), Arc::clone(&self.turn));
         let rows = self
             .writer
             .run(Lane::Work, move |db| {
-                work::claim_due(db, &by, now, lease, limit)
+                claims::claim_due(db, &by, now, lease, limit, &turn)
             })
             .await?;
         let lease_until = now.plus(lease);
@@ -237,7 +291,7 @@ impl Store for SqliteStore {
     }
 
     async fn next_due(&self) -> Result<Option<UnixTime>, StoreError> {
-        self.readers.point(work::next_due).await
+        self.readers.point(claims::next_due).await
     }
 
     async fn renew(&self, id: VideoId, fence: u64, until: UnixTime) -> Result<bool, StoreError> {
@@ -279,18 +333,65 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn top_up(
+    async fn post_credit(
         &self,
         workspace: WorkspaceId,
-        amount: Nanos,
-        now: UnixTime,
+        amount: Delta,
         reason: &str,
-    ) -> Result<Balances, StoreError> {
+        deed: Deed,
+    ) -> Result<Once<StoredPosting>, StoreError> {
         let reason = reason.to_owned();
         self.writer
             .run(Lane::New, move |db| {
-                ledger::top_up(db, workspace, amount, now, &reason)
+                ledger::post_credit(db, workspace, amount, &reason, &deed)
             })
+            .await
+    }
+
+    async fn find_posting(&self, number: u64) -> Result<Option<StoredPosting>, StoreError> {
+        self.readers
+            .point(|db| ledger::find_posting(db, number))
+            .await
+    }
+
+    async fn postings(
+        &self,
+        workspace: WorkspaceId,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Page<StoredPosting>, StoreError> {
+        self.readers
+            .scan(move |db| ledger::postings(db, workspace, before, limit))
+            .await
+    }
+
+    #[tracing::instrument(name = "store.usage", level = "debug", skip_all)]
+    async fn usage(
+        &self,
+        filter: UsageFilter,
+        by: Vec<Dimension>,
+        limit: u32,
+    ) -> Result<Page<UsageRow>, StoreError> {
+        self.readers
+            .scan(move |db| activity::usage(db, &filter, &by, limit))
+            .await
+    }
+
+    #[tracing::instrument(name = "store.activity", level = "debug", skip_all)]
+    async fn activity(
+        &self,
+        filter: UsageFilter,
+        after: Option<VideoId>,
+        limit: u32,
+    ) -> Result<Page<ActivityRow>, StoreError> {
+        self.readers
+            .scan(move |db| activity::list(db, &filter, after, limit))
+            .await
+    }
+
+    async fn has_activity(&self, workspace: WorkspaceId, job: VideoId) -> Result<bool, StoreError> {
+        self.readers
+            .point(|db| activity::has(db, workspace, job))
             .await
     }
 
@@ -303,9 +404,15 @@ impl Store for SqliteStore {
         self.readers.point(|db| ledger::closings(db, hold)).await
     }
 
-    async fn insert_workspace(&self, workspace: Workspace) -> Result<Inserted, StoreError> {
+    async fn insert_workspace(
+        &self,
+        workspace: Workspace,
+        deed: Deed,
+    ) -> Result<Once<Inserted>, StoreError> {
         self.writer
-            .run(Lane::New, move |db| workspaces::insert(db, &workspace))
+            .run(Lane::New, move |db| {
+                workspaces::insert(db, &workspace, &deed)
+            })
             .await
     }
 
@@ -317,9 +424,9 @@ impl Store for SqliteStore {
         self.readers.point(|db| workspaces::find(db, id)).await
     }
 
-    async fn insert_key(&self, key: StoredKey) -> Result<Inserted, StoreError> {
+    async fn insert_key(&self, key: StoredKey, deed: Deed) -> Result<Once<Inserted>, StoreError> {
         self.writer
-            .run(Lane::New, move |db| keys::insert(db, &key))
+            .run(Lane::New, move |db| keys::insert(db, &key, &deed))
             .await
     }
 
@@ -331,9 +438,63 @@ impl Store for SqliteStore {
         self.readers.scan(move |db| keys::list(db, workspace)).await
     }
 
-    async fn revoke_key(&self, id: KeyId, now: UnixTime) -> Result<Option<Key>, StoreError> {
+    async fn load_key(&self, id: KeyId) -> Result<Option<Key>, StoreError> {
+        self.readers.point(|db| keys::load(db, id)).await
+    }
+
+    async fn key_standing(&self, id: KeyId) -> Result<KeyStanding, StoreError> {
+        self.readers
+            .point(|db| standings::find(db, &id.to_string()))
+            .await
+    }
+
+    async fn change_key(
+        &self,
+        id: KeyId,
+        change: KeyChange,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Option<Result<Key, ResetWithoutLimit>>, StoreError> {
         self.writer
-            .run(Lane::New, move |db| keys::revoke(db, id, now))
+            .run(Lane::New, move |db| {
+                keys::change(db, id, &change, now, &deed)
+            })
+            .await
+    }
+
+    async fn rotate_key(
+        &self,
+        id: KeyId,
+        secret_sha256: [u8; 32],
+        previous_until: UnixTime,
+        deed: Deed,
+    ) -> Result<Once<Option<Key>>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| {
+                keys::rotate(db, id, &secret_sha256, previous_until, &deed)
+            })
+            .await
+    }
+
+    async fn revoke_key(
+        &self,
+        id: KeyId,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Option<Key>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| keys::revoke(db, id, now, &deed))
+            .await
+    }
+
+    async fn actions(
+        &self,
+        workspace: Option<WorkspaceId>,
+        after: Option<ActionId>,
+        limit: u32,
+    ) -> Result<Page<Action>, StoreError> {
+        self.readers
+            .scan(move |db| actions::list(db, workspace, after, limit))
             .await
     }
 

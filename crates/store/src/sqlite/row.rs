@@ -4,12 +4,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use filmgate_core::job::Job;
+use filmgate_core::money::Nanos;
 use filmgate_core::time::UnixTime;
 use rusqlite::Row;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::StoreError;
+use crate::{Page, StoreError};
 
 /// A job's row as read; turned into a [`Job`] by whoever asked, not by the writer's thread.
 #[derive(Debug)]
@@ -78,6 +79,19 @@ pub(super) fn count<T: TryFrom<i64, Error: Display>>(
     value: i64,
 ) -> Result<T, StoreError> {
     T::try_from(value).map_err(|error| corrupt(what, error))
+}
+
+/// An amount, which is never negative.
+pub(super) fn amount(what: &str, nanos: i64) -> Result<Nanos, StoreError> {
+    Nanos::new(nanos).ok_or_else(|| corrupt(what, format!("{nanos} is negative")))
+}
+
+/// A page of `limit` rows, from up to one row more.
+pub(super) fn page<T>(mut rows: Vec<T>, limit: u32) -> Page<T> {
+    let limit = limit as usize;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    Page { rows, has_more }
 }
 
 /// A counter as SQLite stores it.

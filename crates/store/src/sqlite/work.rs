@@ -1,21 +1,20 @@
-//! Work on jobs: claims, leases and the commit of transitions.
+//! Work on jobs: leases and the commit of transitions.
 //!
-//! No other file changes a job's state. Correctness rests on `fence` and `version`; the lease only keeps two
+//! No other file changes a job's state; which jobs are claimed is in `claims`. Correctness rests on `fence` and `version`; the lease only keeps two
 //! workers from doing the same work at the same time.
-
-use std::time::Duration;
 
 use filmgate_core::id::VideoId;
 use filmgate_core::job::{Life, Transition};
+use filmgate_core::key::KeyStanding;
+use filmgate_core::ledger::Account;
+use filmgate_core::money::{Delta, Nanos};
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::row::{self, JobRow, instant, stored, to_json};
-use super::{attempts, jobs, ledger, objects, outbox, sql, timeline};
-use crate::{AfterCommit, Basis, StoreError, WorkerId};
-
-const END_ALL_LEASES: &str = "UPDATE jobs SET lease_until = NULL, lease_by = NULL
-    WHERE due_at IS NOT NULL AND lease_until IS NOT NULL";
+use super::activity::{self, Settled};
+use super::row::{self, JobRow, stored, to_json};
+use super::{attempts, jobs, keys, ledger, objects, outbox, sql, standings, timeline};
+use crate::{AfterCommit, Basis, StoreError};
 
 /// A transition with its texts written out, so that the writer's thread only stores them.
 #[derive(Debug)]
@@ -59,7 +58,7 @@ impl Change {
             } => (version, Some(fence), after == AfterCommit::EndLease),
             Basis::Seen { version } => (version, None, false),
         };
-        let workspace: Option<String> = db
+        let row: Option<(i64, String, String, String, String)> = db
             .prepare_cached(sql!("work/commit"))?
             .query_row(
                 params![
@@ -74,19 +73,30 @@ impl Change {
                     end_lease,
                     life.status().as_str(),
                 ],
-                |row| row.get(0),
+                |row| {
+                    Ok((
+                        row.get(0)?,
+                        row.get(1)?,
+                        row.get(2)?,
+                        row.get(3)?,
+                        row.get(4)?,
+                    ))
+                },
             )
             .optional()?;
-        let Some(workspace) = workspace else {
+        let Some((seq, workspace, key, model, provider)) = row else {
             return self.refused(db, &id, fence);
         };
-        let workspace = row::id("a job's workspace", &workspace)?;
         let version = seen + 1;
-        if !self.transition.postings.is_empty() {
-            let at = self.at()?;
-            for posting in &self.transition.postings {
-                ledger::post(db, workspace, Some(&id), posting, at, None)?;
-            }
+        if !self.transition.postings.is_empty() || self.transition.ends_job() {
+            let job = Settled {
+                seq,
+                workspace: &workspace,
+                key: &key,
+                model: &model,
+                provider: &provider,
+            };
+            self.move_money(db, &id, &job)?;
         }
         if let Some(attempt) = &self.transition.attempt {
             attempts::keep(db, &id, attempt)?;
@@ -97,6 +107,33 @@ impl Change {
         outbox::append(db, &id, stored(version), &self.transition.notices)?;
         objects::name(db, &id, jobs::named_by_life(life))?;
         Ok(Outcome::Committed { version })
+    }
+
+    /// Postings, and what is kept of them beside the ledger.
+    fn move_money(&self, db: &Connection, id: &str, job: &Settled<'_>) -> Result<(), StoreError> {
+        let at = self.at()?;
+        let workspace = row::id("a job's workspace", job.workspace)?;
+        for posting in &self.transition.postings {
+            ledger::post(db, workspace, Some(id), posting, at, None)?;
+        }
+        let held = self.transition.effect_on(Account::Held);
+        let captured = self.transition.effect_on(Account::Revenue);
+        let ended = u64::from(self.transition.ends_job());
+        if ended > 0 || held != Delta::ZERO || captured != Delta::ZERO {
+            let before = standings::find(db, job.key)?;
+            let mut standing = KeyStanding {
+                in_flight: before.in_flight.saturating_sub(ended),
+                held: standings::moved(before.held, held)?,
+                ..before
+            };
+            if let Some(captured) = Nanos::new(captured.0).filter(|captured| !captured.is_zero()) {
+                let reset = keys::limit_reset(db, job.key)?;
+                let start = reset.map(|reset| reset.period(at).start);
+                standing = standing.capturing(captured, start.unwrap_or_default());
+            }
+            standings::keep(db, job.key, standing)?;
+        }
+        activity::add(db, job, &self.transition, at)
     }
 
     /// Nothing was written: the fence moved, or the version did.
@@ -133,33 +170,6 @@ fn newly_shown_provider(life: &Life) -> Option<&str> {
     (life.last_accepted_candidate == Some(attempt.candidate)).then_some(attempt.provider.0.as_str())
 }
 
-/// Takes leases on due jobs, longest claimable first.
-pub(super) fn claim_due(
-    db: &Connection,
-    by: &WorkerId,
-    now: UnixTime,
-    lease: Duration,
-    limit: u32,
-) -> Result<Vec<JobRow>, StoreError> {
-    let mut claimed = db
-        .prepare_cached(sql!("work/claim_due"))?
-        .query_map(
-            params![now.millis(), now.plus(lease).millis(), by.0, limit],
-            |row| Ok((row.get(1)?, row.get(0)?)),
-        )?
-        .collect::<Result<Vec<(i64, String)>, _>>()?;
-    // The order in which an update hands its rows back is nobody's promise.
-    claimed.sort_unstable();
-    claimed.iter().map(|(_, id)| jobs::load(db, id)).collect()
-}
-
-pub(super) fn next_due(db: &Connection) -> Result<Option<UnixTime>, StoreError> {
-    let earliest: Option<i64> = db
-        .prepare_cached("SELECT min(claimable_at) FROM jobs WHERE due_at IS NOT NULL")?
-        .query_row([], |row| row.get(0))?;
-    Ok(earliest.map(instant))
-}
-
 pub(super) fn renew(
     db: &Connection,
     id: VideoId,
@@ -181,55 +191,4 @@ pub(super) fn give_back(db: &Connection, id: VideoId, fence: u64) -> Result<(), 
     )?
     .execute(params![id.to_string(), stored(fence)])?;
     Ok(())
-}
-
-/// Ends every lease that keeps somebody from a job: whoever has the data directory to himself knows that
-/// their holders are dead.
-pub(super) fn end_all_leases(db: &Connection) -> Result<usize, StoreError> {
-    Ok(db.execute(END_ALL_LEASES, [])?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(question: &str) -> String {
-        let mut db = Connection::open_in_memory().unwrap();
-        super::super::migrate::run(&mut db).unwrap();
-        let mut explained = db
-            .prepare(&format!("EXPLAIN QUERY PLAN {question}"))
-            .unwrap();
-        let count = explained.parameter_count();
-        let steps: Vec<String> = explained
-            .query_map(rusqlite::params_from_iter(vec![1; count]), |row| row.get(3))
-            .unwrap()
-            .collect::<Result<_, _>>()
-            .unwrap();
-        steps.join("; ")
-    }
-
-    #[test]
-    fn claiming_looks_at_due_jobs_alone() {
-        let plan = plan(sql!("work/claim_due"));
-        assert!(
-            plan.contains("USING INDEX jobs_by_claimable (claimable_at<?)"),
-            "{plan}"
-        );
-        assert!(
-            !plan.contains("SCAN") && !plan.contains("TEMP B-TREE"),
-            "{plan}"
-        );
-    }
-
-    #[test]
-    fn the_next_due_instant_is_the_first_of_an_index() {
-        let plan = plan("SELECT min(claimable_at) FROM jobs WHERE due_at IS NOT NULL");
-        assert_eq!(plan, "SEARCH jobs USING INDEX jobs_by_claimable");
-    }
-
-    #[test]
-    fn ending_all_leases_passes_finished_jobs_by() {
-        let plan = plan(END_ALL_LEASES);
-        assert!(plan.contains("jobs_by_claimable"), "{plan}");
-    }
 }

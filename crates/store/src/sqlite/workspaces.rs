@@ -4,20 +4,24 @@ use filmgate_core::id::WorkspaceId;
 use filmgate_core::key::Workspace;
 use rusqlite::{Connection, Row, params};
 
+use super::idempotency;
 use super::row::{id, instant};
-use crate::{Inserted, StoreError};
+use crate::{Deed, Inserted, Once, StoreError};
 
-pub(super) fn insert(db: &Connection, workspace: &Workspace) -> Result<Inserted, StoreError> {
-    let rows = db
-        .prepare_cached(
-            "INSERT INTO workspaces (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            workspace.id.to_string(),
-            workspace.name,
-            workspace.created_at.millis()
-        ])?;
-    Ok(Inserted::by(rows))
+pub(super) fn insert(
+    db: &Connection,
+    workspace: &Workspace,
+    deed: &Deed,
+) -> Result<Once<Inserted>, StoreError> {
+    let id = workspace.id.to_string();
+    idempotency::once(db, deed, || {
+        let rows = db
+            .prepare_cached(
+                "INSERT INTO workspaces (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![id, workspace.name, workspace.created_at.millis()])?;
+        Ok((Inserted::by(rows), (rows > 0).then(|| id.clone())))
+    })
 }
 
 pub(super) fn list(db: &Connection) -> Result<Vec<Workspace>, StoreError> {

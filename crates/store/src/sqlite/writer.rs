@@ -12,21 +12,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rusqlite::Connection;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::StoreError;
 
 /// The most operations in one transaction: enough to share a sync, few enough to keep it short.
 const LARGEST_GROUP: usize = 256;
-/// The most operations that wait in a lane; further callers wait for a place.
-const LANE_LENGTH: usize = 1024;
+/// The most changes of jobs that wait; further callers wait for a place.
+const WORK_LANE: usize = 1024;
 
 /// Which queue an operation waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Changes of jobs that exist: taken first, so that new work never keeps old work from ending.
+    /// Changes of jobs that exist: taken first, so that new work never keeps old work from ending. Whoever finds it
+    /// full waits.
     Work,
-    /// Everything else.
+    /// Everything else. Whoever finds it full is refused: better a clear no now than a line without an end.
     New,
 }
 
@@ -42,10 +44,11 @@ pub(super) struct Writer {
 type Queued = Box<dyn Operation>;
 
 impl Writer {
-    /// Starts the thread on `db`, which nobody else writes through.
-    pub(super) fn start(db: Connection) -> Result<Self, StoreError> {
-        let (work, work_queue) = mpsc::channel(LANE_LENGTH);
-        let (new, new_queue) = mpsc::channel(LANE_LENGTH);
+    /// Starts the thread on `db`, which nobody else writes through. At most `queue` operations wait in the lane for
+    /// new work.
+    pub(super) fn start(db: Connection, queue: usize) -> Result<Self, StoreError> {
+        let (work, work_queue) = mpsc::channel(WORK_LANE);
+        let (new, new_queue) = mpsc::channel(queue.max(1));
         let closing = Arc::new(Notify::new());
         let waiting = tokio::runtime::Builder::new_current_thread()
             .build()
@@ -79,18 +82,25 @@ impl Writer {
         F: Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let queue = match lane {
-            Lane::Work => &self.work,
-            Lane::New => &self.new,
-        };
-        queue
-            .send(Box::new(Pending {
-                operation,
-                outcome: None,
-                reply,
-            }))
-            .await
-            .map_err(|_| StoreError::Closed)?;
+        let pending = Box::new(Pending {
+            operation,
+            outcome: None,
+            reply,
+        });
+        match lane {
+            Lane::Work => self
+                .work
+                .send(pending)
+                .await
+                .map_err(|_| StoreError::Closed)?,
+            Lane::New => self
+                .new
+                .try_send(pending)
+                .map_err(|refused| match refused {
+                    TrySendError::Full(_) => StoreError::Busy,
+                    TrySendError::Closed(_) => StoreError::Closed,
+                })?,
+        }
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -434,8 +444,52 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_finds_the_lane_for_new_work_full_is_refused_and_old_work_waits() {
+        let writer = Arc::new(Writer::start(database(), 1).unwrap());
+        let (go, gate) = std::sync::mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let (begun, has_begun) = oneshot::channel();
+        let begun = Mutex::new(Some(begun));
+        let busy = Arc::clone(&writer);
+        let mut first = tokio::task::JoinSet::new();
+        first.spawn(async move {
+            busy.run(Lane::New, move |db| {
+                if let Some(begun) = begun.lock().unwrap().take() {
+                    begun.send(()).unwrap();
+                    gate.lock().unwrap().recv().unwrap();
+                }
+                say(db, "first")
+            })
+            .await
+        });
+        has_begun.await.unwrap();
+        // The thread is busy: one more waits, the next is refused, and a change of an existing job is taken on.
+        let second = writer.run(Lane::New, |db| say(db, "second"));
+        tokio::pin!(second);
+        assert!(futures_pending(&mut second).await);
+        let refused = writer.run(Lane::New, |db| say(db, "third")).await;
+        assert!(matches!(refused, Err(StoreError::Busy)));
+        let work = writer.run(Lane::Work, |db| say(db, "work"));
+        tokio::pin!(work);
+        assert!(futures_pending(&mut work).await);
+        go.send(()).unwrap();
+        first.join_next().await.unwrap().unwrap().unwrap();
+        second.await.unwrap();
+        work.await.unwrap();
+        writer.close().await;
+    }
+
+    /// Polls once: whether it is still under way.
+    async fn futures_pending<F: Future + Unpin>(future: &mut F) -> bool {
+        std::future::poll_fn(|context| {
+            std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_pending())
+        })
+        .await
+    }
+
+    #[tokio::test]
     async fn what_is_queued_before_closing_is_done_and_what_comes_after_is_refused() {
-        let writer = Arc::new(Writer::start(database()).unwrap());
+        let writer = Arc::new(Writer::start(database(), 64).unwrap());
         let mut callers = tokio::task::JoinSet::new();
         for number in 0..100 {
             let writer = Arc::clone(&writer);

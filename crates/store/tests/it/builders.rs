@@ -5,21 +5,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use filmgate_core::action::{Action, ActionKind};
 use filmgate_core::asset::{Asset, Thumbnail};
+use filmgate_core::failure::{Billed, Failure, FailureCode};
 use filmgate_core::frame_size::FrameSize;
-use filmgate_core::id::{AssetId, Entropy, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::id::{
+    ActionId, AssetId, Entropy, GenerationId, HoldId, KeyId, VideoId, WorkspaceId,
+};
 use filmgate_core::job::{
     Abandoned, Admission, AmbiguousSubmit, Candidate, Event, Expectation, HoldTerms, Job, Mode,
     Terms, admit, apply,
 };
-use filmgate_core::key::Workspace;
-use filmgate_core::money::{BasisPoints, Nanos};
+use filmgate_core::key::{Key, KeyTerms, Role, Workspace};
+use filmgate_core::money::{BasisPoints, Delta, Nanos};
 use filmgate_core::pricing::{Meter, PriceRules};
 use filmgate_core::provider::{Delivery, NativeId, SubmitRepeat, Usage};
+use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::{Input, InputRole, MediaKind, ModelId, ProviderName, Request, Shape};
 use filmgate_core::time::UnixTime;
 use filmgate_store::{
-    AfterCommit, Basis, Binding, Claim, Committed, Created, Found, Funds, NewJob, Store, WorkerId,
+    AfterCommit, Basis, Binding, Claim, Committed, Created, Deed, Fingerprint, Found, Funds,
+    Inserted, NewJob, Once, Store, StoredKey, StoredPosting, WorkerId,
 };
 
 pub(crate) const START: UnixTime = UnixTime::from_seconds(1_795_420_800);
@@ -54,11 +60,75 @@ pub(crate) async fn workspace(store: &dyn Store) -> WorkspaceId {
         name: format!("of {id}"),
         created_at: START,
     };
-    store.insert_workspace(workspace).await.unwrap();
+    store.insert_workspace(workspace, deed(id)).await.unwrap();
     id
 }
 
+/// An operator's change of something in `workspace`, by nobody in particular.
+pub(crate) fn deed(workspace: WorkspaceId) -> Deed {
+    Deed {
+        action: Action {
+            id: ActionId::mint(START, entropy()),
+            at: START,
+            by: None,
+            request_id: Some("req".into()),
+            kind: ActionKind::CreditsPosted,
+            workspace,
+            object: workspace.to_string(),
+            detail: serde_json::json!({}),
+        },
+        binding: None,
+    }
+}
+
+/// Puts `amount` into the workspace's funds, or takes it out.
+pub(crate) async fn fund(store: &dyn Store, workspace: WorkspaceId, amount: i64) -> StoredPosting {
+    let posted = store
+        .post_credit(workspace, Delta(amount), "a test", deed(workspace))
+        .await;
+    match posted.unwrap() {
+        Once::Done(posting) => posting,
+        Once::AlreadyBound(bound) => panic!("bound to {bound:?}"),
+    }
+}
+
+/// A key of `workspace`, not yet stored: its kid is its own id's.
+pub(crate) fn key(workspace: WorkspaceId, terms: KeyTerms) -> StoredKey {
+    let id = KeyId::mint(START, entropy());
+    StoredKey {
+        key: Key {
+            id,
+            kid: id.suffix(),
+            workspace,
+            terms,
+            created_at: START,
+            revoked_at: None,
+            previous_until: None,
+        },
+        secret_sha256: [7; 32],
+        previous_sha256: None,
+    }
+}
+
+/// Terms that limit nothing.
+pub(crate) fn unlimited() -> KeyTerms {
+    KeyTerms::new("a key", Role::Member)
+}
+
+/// Stores a key of these terms.
+pub(crate) async fn keep_key(
+    store: &dyn Store,
+    workspace: WorkspaceId,
+    terms: KeyTerms,
+) -> StoredKey {
+    let key = key(workspace, terms);
+    let inserted = store.insert_key(key.clone(), deed(workspace)).await;
+    assert_eq!(inserted.unwrap(), Once::Done(Inserted::New));
+    key
+}
+
 /// A video about to be created.
+#[derive(Clone)]
 pub(crate) struct Video {
     request: Request,
     workspace: WorkspaceId,
@@ -67,6 +137,10 @@ pub(crate) struct Video {
     hold: Option<i64>,
     funds: Funds,
     binding: Option<Binding>,
+    key: KeyId,
+    fingerprint: Option<Fingerprint>,
+    markup: BasisPoints,
+    abandoned: Abandoned,
 }
 
 impl Video {
@@ -79,6 +153,48 @@ impl Video {
             hold: Some(HOLD),
             funds: Funds::NotNeeded,
             binding: None,
+            key: KeyId::mint(START, entropy()),
+            fingerprint: None,
+            markup: BasisPoints(0),
+            abandoned: Abandoned::User,
+        }
+    }
+
+    pub(crate) fn key(self, key: KeyId) -> Self {
+        Self { key, ..self }
+    }
+
+    pub(crate) fn holding(self, amount: i64) -> Self {
+        Self {
+            hold: Some(amount),
+            ..self
+        }
+    }
+
+    /// Charged at so many hundredths of a per cent above what the provider takes.
+    pub(crate) fn marked_up(self, points: u32) -> Self {
+        Self {
+            markup: BasisPoints(points),
+            ..self
+        }
+    }
+
+    /// What a provider bills for it in vain is the operator's loss.
+    pub(crate) fn at_the_operators_risk(self) -> Self {
+        Self {
+            abandoned: Abandoned::Operator,
+            ..self
+        }
+    }
+
+    /// Sent without an idempotency key, for the `retry`th time.
+    pub(crate) fn sent_again(self, fingerprint: u8, retry: u32) -> Self {
+        Self {
+            fingerprint: Some(Fingerprint {
+                digest: [fingerprint; 32],
+                retry: RetryCount(retry),
+            }),
+            ..self
         }
     }
 
@@ -155,7 +271,7 @@ impl Video {
         let admission = Admission {
             id: VideoId::mint(self.at, entropy()),
             workspace: self.workspace,
-            key: KeyId::mint(self.at, entropy()),
+            key: self.key,
             request_id: "req".into(),
             generation_id: GenerationId::mint(self.at, entropy()),
             created_at: self.at,
@@ -165,8 +281,8 @@ impl Video {
             dropped: Vec::new(),
             terms: Terms {
                 mode: Mode::Metered,
-                markup: BasisPoints(0),
-                abandoned: Abandoned::User,
+                markup: self.markup,
+                abandoned: self.abandoned,
                 ambiguous_submit: AmbiguousSubmit::Fail,
             },
             hold,
@@ -184,6 +300,7 @@ impl Video {
             opening,
             funds: self.funds,
             binding: self.binding,
+            fingerprint: self.fingerprint,
         }
     }
 
@@ -244,12 +361,38 @@ pub(crate) fn submitted(attempt: u32) -> Event {
 }
 
 pub(crate) fn succeeded() -> Event {
+    delivered(Usage::default())
+}
+
+/// With the provider's own word for what it cost.
+pub(crate) fn succeeded_for(cost: i64) -> Event {
+    delivered(costing(cost))
+}
+
+fn delivered(usage: Usage) -> Event {
     let delivery = Delivery {
         outputs: Vec::new(),
         missing: Vec::new(),
-        usage: Usage::default(),
+        usage,
     };
     Event::Succeeded { delivery }
+}
+
+/// What a provider reports that names its cost and nothing else.
+pub(crate) fn costing(cost: i64) -> Usage {
+    Usage {
+        cost: Some(nanos(cost)),
+        ..Usage::default()
+    }
+}
+
+/// A failure nothing cures.
+pub(crate) fn failed(billed: Billed, usage: Usage) -> Event {
+    let failure = Failure::permanent(FailureCode::ProviderError, "it broke");
+    Event::FailedUpstream {
+        failure: failure.billed(billed),
+        usage,
+    }
 }
 
 pub(crate) fn stored(key: &str) -> Event {
@@ -327,6 +470,24 @@ pub(crate) async fn change(
         job.version = version;
     }
     committed
+}
+
+/// Commits `events` one after the other as [`change`] does, whoever has the lease.
+pub(crate) async fn live(store: &dyn Store, job: &mut Job, events: Vec<Event>, now: UnixTime) {
+    for event in events {
+        let committed = change(store, job, event, now).await;
+        assert!(matches!(committed, Committed::Committed { .. }));
+    }
+}
+
+/// From the first submit to stored outputs.
+pub(crate) fn a_life_costing(cost: i64) -> Vec<Event> {
+    vec![
+        Event::Claimed,
+        submitted(1),
+        succeeded_for(cost),
+        stored("out"),
+    ]
 }
 
 /// The job as the store has it, which must be there.

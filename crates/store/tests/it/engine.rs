@@ -14,6 +14,8 @@ pub(crate) trait Engine: Send + Sync {
     fn open(&self) -> Arc<dyn Store>;
     /// Runs statements behind the store's back.
     fn tamper(&self, sql: &str);
+    /// A further database of this engine, fresh.
+    fn another(&self) -> Database;
 }
 
 /// A store on a fresh database.
@@ -56,11 +58,7 @@ impl Sqlite {
 
 impl Engine for Sqlite {
     fn open(&self) -> Arc<dyn Store> {
-        let config = Config {
-            path: self.path(),
-            readers: 2,
-        };
-        Arc::new(SqliteStore::open(config).unwrap())
+        Arc::new(SqliteStore::open(Config::at(self.path())).unwrap())
     }
 
     fn tamper(&self, sql: &str) {
@@ -68,6 +66,10 @@ impl Engine for Sqlite {
             .unwrap()
             .execute_batch(sql)
             .unwrap();
+    }
+
+    fn another(&self) -> Database {
+        Database::new(Self::new())
     }
 }
 

@@ -144,7 +144,7 @@ async fn a_deleted_job_leaves_its_books_behind(db: Database) {
         created_until: None,
         limit: 10,
     };
-    assert_eq!(store.list_jobs(query).await.unwrap().jobs, []);
+    assert_eq!(store.list_jobs(query).await.unwrap().rows, []);
     assert_eq!(store.timeline(id).await.unwrap(), timeline);
     assert_eq!(store.attempts(id).await.unwrap(), attempts);
     assert_eq!(store.balances(workspace).await.unwrap(), balances);

@@ -33,12 +33,12 @@ fn all(workspace: WorkspaceId, order: Order, limit: u32) -> ListJobs {
     }
 }
 
-fn ids(page: &Page) -> Vec<VideoId> {
-    page.jobs.iter().map(|job| job.admission.id).collect()
+fn ids(page: &Page<Job>) -> Vec<VideoId> {
+    page.rows.iter().map(|job| job.admission.id).collect()
 }
 
 /// What the page must be, by the seam's words alone.
-fn model(jobs: &[Job], query: &ListJobs) -> Page {
+fn model(jobs: &[Job], query: &ListJobs) -> Page<Job> {
     let mut kept: Vec<Job> = jobs
         .iter()
         .filter(|job| {
@@ -81,7 +81,7 @@ fn model(jobs: &[Job], query: &ListJobs) -> Page {
         kept.truncate(query.limit as usize);
     }
     Page {
-        jobs: kept,
+        rows: kept,
         has_more,
     }
 }

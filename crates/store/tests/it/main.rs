@@ -8,10 +8,18 @@
 mod builders;
 mod engine;
 
+mod actions;
+mod activity;
+mod histories;
 mod idempotency;
 mod jobs;
+mod key_limits;
 mod keys;
 mod ledger;
 mod lists;
+mod repeats;
 mod sqlite_file;
+mod sqlite_upgrade;
+mod turns;
+mod usage;
 mod work;

@@ -113,10 +113,7 @@ async fn a_file_that_is_no_database_is_refused() {
 }
 
 fn open(files: &Sqlite) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open(Config {
-        path: files.path(),
-        readers: 1,
-    })
+    SqliteStore::open(Config::at(files.path()))
 }
 
 /// The schema refuses such rows; the audit does not count on that.

@@ -410,7 +410,7 @@ async fn history(db: &Database, workspace: WorkspaceId, events: &[usize]) {
         limit: 1,
     };
     let page = store.list_jobs(query).await.unwrap();
-    assert_eq!(page.jobs[0], job, "it is listed under what it shows");
+    assert_eq!(page.rows[0], job, "it is listed under what it shows");
     let audit = store.audit().await.unwrap();
     assert_eq!((audit.balances_wrong, audit.sum), (0, 0));
     // No job of this history is left for the next.

@@ -2,9 +2,9 @@
 
 use axum::extract::{FromRequestParts, State};
 use axum::response::Response;
-use filmgate_core::job::Job;
+use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::Request;
-use filmgate_engine::{AdmitError, Admitted, Provenance, Until};
+use filmgate_engine::{AdmitError, Admitted, How, Provenance, Until};
 use filmgate_store::Found;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -17,13 +17,14 @@ use crate::origin::Origin;
 use crate::prefer::Wait;
 use crate::request::create::{Create, CreateVideo};
 use crate::request_id::ThisRequest;
-use crate::{Api, Shared, idempotency};
+use crate::{Api, Shared, answered, idempotency};
 
 /// What is known of a request before its body is read.
 pub(crate) struct Arrival {
     request_id: String,
     origin: String,
     key: Option<String>,
+    retry: RetryCount,
 }
 
 impl FromRequestParts<Shared> for Arrival {
@@ -40,6 +41,7 @@ impl FromRequestParts<Shared> for Arrival {
             request_id,
             origin,
             key: idempotency::key(&parts.headers)?,
+            retry: idempotency::retry_count(&parts.headers),
         })
     }
 }
@@ -49,8 +51,15 @@ impl Arrival {
         Provenance {
             request_id: self.request_id,
             origin: self.origin,
-            idempotency: self.key.map(|key| (route, key)),
+            route,
+            idempotency_key: self.key,
+            retry: self.retry,
         }
+    }
+
+    /// The request's id and its idempotency key.
+    pub(crate) fn marks(self) -> (String, Option<String>) {
+        (self.request_id, self.key)
     }
 }
 
@@ -66,6 +75,7 @@ impl Arrival {
     security(("bearer" = [])),
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, bound for 24 hours: the same key and body answer with the same video"),
+        ("x-stainless-retry-count" = Option<u32>, Header, description = "how often the client has sent this before, as SDKs say it: a repeat without an `Idempotency-Key` is recognised by it"),
         ("Prefer" = Option<String>, Header, description = "`wait=N`: answer when the video is terminal or N seconds, at most 60, have passed"),
     ),
     request_body(content((CreateVideo = "application/json"), (CreateVideo = "multipart/form-data"))),
@@ -74,10 +84,11 @@ impl Arrival {
             ("Retry-After" = u32, description = "`poll_after_seconds`, while the video is not terminal"),
             ("Preference-Applied" = String, description = "the wait that was honoured"),
             ("idempotent-replayed" = String, description = "`true` where the key made this video before"),
+            ("x-filmgate-replayed" = String, description = "`true` where the same request without a key made this video before, and its client had not been heard to know of it"),
         )),
         (status = 400, description = "A field does not hold what it may", body = ErrorBody),
         (status = 401, description = "No key, or not a valid one", body = ErrorBody),
-        (status = 402, description = "The funds or `max_cost` do not cover it", body = ErrorBody),
+        (status = 402, description = "The funds, the key's limit or `max_cost` do not cover it", body = ErrorBody),
         (status = 403, description = "The key's role is not enough", body = ErrorBody),
         (status = 404, description = "The video of this Idempotency-Key was deleted", body = ErrorBody),
         (status = 408, description = "The body stalled", body = ErrorBody),
@@ -92,13 +103,17 @@ pub(crate) async fn create(
     member: Member,
     arrival: Arrival,
     headers: HeaderMap,
-    body: Create,
+    mut body: Create,
 ) -> Result<Response, ApiError> {
+    // Given back when the job is stored: a client that waits for its video holds no memory for it.
+    let room = body.room.take();
     let lowered = body.lower()?;
     // Only needed where it is refused, and then to say who would take it.
     let request = lowered.ask.request.clone();
     let from = arrival.through("videos.create");
-    match api.engine.create(member.caller(), lowered.ask, from).await {
+    let admitted = api.engine.create(member.caller(), lowered.ask, from).await;
+    drop(room);
+    match admitted {
         Ok(admitted) => Ok(accepted(&api, admitted, &headers).await),
         Err(error) => Err(refused(&api, error, &request, &lowered.input_paths)),
     }
@@ -106,10 +121,11 @@ pub(crate) async fn create(
 
 /// 202 with the job as it is, after the wait the client prefers. Nothing here fails once a job exists.
 pub(crate) async fn accepted(api: &Api, admitted: Admitted, headers: &HeaderMap) -> Response {
-    let (mut job, replayed): (Job, bool) = match admitted {
-        Admitted::New(job) => (job, false),
-        Admitted::Replayed(job) => (job, true),
-    };
+    let Admitted {
+        mut job,
+        how,
+        answer,
+    } = admitted;
     let wait = Wait::preferred(headers);
     if let Some(wait) = wait {
         let (workspace, id) = (job.admission.workspace, job.admission.id);
@@ -129,11 +145,17 @@ pub(crate) async fn accepted(api: &Api, admitted: Admitted, headers: &HeaderMap)
             .expect("digits make a header value");
         headers.insert(HeaderName::from_static("preference-applied"), applied);
     }
-    if replayed {
-        headers.insert(
-            HeaderName::from_static("idempotent-replayed"),
-            HeaderValue::from_static("true"),
-        );
+    let made_before = match how {
+        How::New => None,
+        How::Replayed => Some("idempotent-replayed"),
+        How::Repeated => Some("x-filmgate-replayed"),
+    };
+    if let Some(name) = made_before {
+        let value = HeaderValue::from_static("true");
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    if let Some(answer) = answer {
+        answered::mark(&mut response, answer);
     }
     response
 }

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use super::{frame, json};
 use crate::auth::Reader;
 use crate::error::{ApiError, ErrorBody};
+use crate::native::usage_filter::canonical;
 use crate::native::view::VideoStatus;
 use crate::query::Query;
 use crate::request::shortened;
@@ -77,11 +78,11 @@ pub(crate) async fn list(
     let id = |job: &filmgate_core::job::Job| job.admission.id.to_string();
     Ok(json(VideoPage {
         object: "list",
-        first_id: page.jobs.first().map(id),
-        last_id: page.jobs.last().map(id),
+        first_id: page.rows.first().map(id),
+        last_id: page.rows.last().map(id),
         has_more: page.has_more,
         data: page
-            .jobs
+            .rows
             .iter()
             .map(|job| VideoStatus::of(job, &frame))
             .collect(),
@@ -135,16 +136,6 @@ fn statuses(query: &Query) -> Result<Vec<Status>, ApiError> {
             })
         })
         .collect()
-}
-
-/// Jobs are stored under the model's id, whatever alias was sent.
-fn canonical(api: &Api, name: &str) -> String {
-    use filmgate_core::request::ModelId;
-    let name = ModelId(name.to_owned());
-    match api.engine.catalogue().find(&name) {
-        Some(model) => model.id.0.clone(),
-        None => name.0,
-    }
 }
 
 /// Whether an id leads anywhere a page can start from.

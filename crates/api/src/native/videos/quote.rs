@@ -96,8 +96,9 @@ impl From<&routing::Dropped> for Dropped {
 pub(crate) async fn quote(
     State(api): State<Shared>,
     _member: Member,
-    body: Create,
+    mut body: Create,
 ) -> Result<Response, ApiError> {
+    let _room = body.room.take();
     let lowered = body.lower()?;
     let request = lowered.ask.request;
     let quotation = api

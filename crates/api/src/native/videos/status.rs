@@ -68,7 +68,12 @@ pub(crate) async fn status(
                 None => api.engine.find(workspace, id).await?,
             }
         }
-        Some(wait) => waited(&api, workspace, id, Until::Terminal, wait).await?,
+        Some(wait) => match api.engine.find(workspace, id).await? {
+            Found::Job(job) if !job.life.status().is_terminal() => {
+                waited(&api, workspace, id, Until::Terminal, wait).await?
+            }
+            found => found,
+        },
         None => return at_once(&api, workspace, id, &headers).await,
     };
     let job = the_job(job)?;
@@ -113,7 +118,7 @@ pub(crate) async fn waited(
     // Either branch may be dropped: waiting changes nothing.
     tokio::select! {
         found = api.engine.wait(workspace, id, until, wait.duration()) => found,
-        () = api.stop.cancelled() => api.engine.find(workspace, id).await,
+        () = api.stop.cancelled() => api.engine.store().find_job(workspace, id).await,
     }
 }
 

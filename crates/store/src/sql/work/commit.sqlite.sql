@@ -4,4 +4,4 @@ UPDATE jobs SET
     version = version + 1,
     lease_until = iif(?9, NULL, lease_until), lease_by = iif(?9, NULL, lease_by)
 WHERE id = ?1 AND version = ?2 AND (?3 IS NULL OR fence = ?3)
-RETURNING workspace
+RETURNING seq, workspace, key, model, provider

@@ -1,0 +1,41 @@
+//! What one client may take of the server before it is told to come back later: calls per key, failed logins per
+//! address, memory for bodies.
+//!
+//! Each is of this process alone and bounded in memory. Not here: what a key may spend (`core::key`), how much may
+//! wait to be written (`store`).
+
+mod body_memory;
+mod failed_logins;
+mod key_rate;
+
+pub(crate) use body_memory::{BodyMemory, Room};
+pub(crate) use failed_logins::FailedLogins;
+pub(crate) use key_rate::KeyRate;
+
+use filmgate_engine::Engine;
+
+use crate::Config;
+
+#[derive(Debug)]
+pub struct Limits {
+    pub(crate) key_rate: KeyRate,
+    pub(crate) failed_logins: FailedLogins,
+    pub(crate) body_memory: BodyMemory,
+}
+
+impl Limits {
+    pub fn new(config: &Config, engine: &Engine) -> Self {
+        Self {
+            key_rate: KeyRate::new(
+                config.key_requests_per_second,
+                config.key_burst,
+                engine.clone(),
+            ),
+            failed_logins: FailedLogins::default(),
+            body_memory: BodyMemory::new(
+                // Every body that is allowed fits, if it comes alone.
+                config.body_memory_bytes.max(config.create_body_bytes),
+            ),
+        }
+    }
+}

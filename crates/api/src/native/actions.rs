@@ -1,0 +1,113 @@
+//! `GET /v1/admin/actions`: what operators did to keys, workspaces and funds.
+
+use axum::extract::State;
+use axum::response::Response;
+use filmgate_core::action::Action;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::keys::terms::workspace_id;
+use super::videos::json;
+use crate::auth::Admin;
+use crate::error::{ApiError, ErrorBody};
+use crate::query::Query;
+use crate::{Shared, paging};
+
+/// A page of the log, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ActionPage {
+    /// Always `list`.
+    object: &'static str,
+    data: Vec<ActionView>,
+    #[schema(required)]
+    first_id: Option<String>,
+    #[schema(required)]
+    last_id: Option<String>,
+    has_more: bool,
+}
+
+/// One line of the log: written with the change it tells of, and never changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ActionView {
+    id: String,
+    /// Always `action`.
+    object: &'static str,
+    created_at: i64,
+    /// `key.created`, `key.updated`, `key.rotated`, `key.revoked`, `workspace.created` or `credits.posted`.
+    action: &'static str,
+    /// The workspace it was done to.
+    workspace_id: String,
+    /// What was changed.
+    object_id: String,
+    /// The key that did it; null for what the gateway does itself at its first start.
+    #[schema(required)]
+    key_id: Option<String>,
+    #[schema(required)]
+    request_id: Option<String>,
+    /// What was asked for; never a secret.
+    #[schema(value_type = Object)]
+    detail: Value,
+}
+
+/// List admin actions
+#[utoipa::path(
+    get,
+    path = "/v1/admin/actions",
+    operation_id = "list_admin_actions",
+    tag = "keys",
+    security(("bearer" = [])),
+    params(
+        ("workspace_id" = Option<String>, Query, description = "what was done to this workspace alone"),
+        ("limit" = Option<u32>, Query, description = "lines on a page, 1 to 200; 50 by default"),
+        ("after" = Option<String>, Query, description = "continue behind this line"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = ActionPage),
+        (status = 400, description = "A parameter does not hold what it may", body = ErrorBody),
+        (status = 401, description = "No key, or not a valid one", body = ErrorBody),
+        (status = 403, description = "The key is not an admin's", body = ErrorBody),
+        (status = "5XX", description = "The gateway failed", body = ErrorBody),
+    ),
+)]
+pub(crate) async fn actions(
+    State(api): State<Shared>,
+    Admin(_caller): Admin,
+    query: Query,
+) -> Result<Response, ApiError> {
+    let workspace = query.last("workspace_id").map(workspace_id).transpose()?;
+    let after = query.last("after").map(|text| {
+        text.parse()
+            .map_err(|error| ApiError::bad_id("after", &error))
+    });
+    let limit = paging::limit(&query)?;
+    let page = api
+        .engine
+        .store()
+        .actions(workspace, after.transpose()?, limit)
+        .await?;
+    let id = |action: &Action| action.id.to_string();
+    Ok(json(ActionPage {
+        object: "list",
+        first_id: page.rows.first().map(id),
+        last_id: page.rows.last().map(id),
+        has_more: page.has_more,
+        data: page.rows.into_iter().map(ActionView::from).collect(),
+    }))
+}
+
+impl From<Action> for ActionView {
+    fn from(action: Action) -> Self {
+        Self {
+            id: action.id.to_string(),
+            object: "action",
+            created_at: action.at.seconds(),
+            action: action.kind.as_str(),
+            workspace_id: action.workspace.to_string(),
+            object_id: action.object,
+            key_id: action.by.map(|key| key.to_string()),
+            request_id: action.request_id,
+            detail: action.detail,
+        }
+    }
+}

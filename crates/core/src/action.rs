@@ -1,0 +1,59 @@
+//! What operators do to keys, workspaces and funds, as their log keeps it.
+
+use serde_json::Value;
+
+use crate::id::{ActionId, KeyId, WorkspaceId};
+use crate::time::UnixTime;
+
+/// One line of the log: written in the transaction of the change it tells of, and never changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    pub id: ActionId,
+    pub at: UnixTime,
+    /// The key that did it; `None` for what the gateway does itself at its first start.
+    pub by: Option<KeyId>,
+    pub request_id: Option<String>,
+    pub kind: ActionKind,
+    /// The workspace it was done to.
+    pub workspace: WorkspaceId,
+    /// The id of what was changed.
+    pub object: String,
+    /// What was asked for; never a secret.
+    pub detail: Value,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ActionKind {
+    KeyCreated,
+    KeyUpdated,
+    KeyRotated,
+    KeyRevoked,
+    WorkspaceCreated,
+    CreditsPosted,
+}
+
+impl ActionKind {
+    pub const ALL: [Self; 6] = [
+        Self::KeyCreated,
+        Self::KeyUpdated,
+        Self::KeyRotated,
+        Self::KeyRevoked,
+        Self::WorkspaceCreated,
+        Self::CreditsPosted,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyCreated => "key.created",
+            Self::KeyUpdated => "key.updated",
+            Self::KeyRotated => "key.rotated",
+            Self::KeyRevoked => "key.revoked",
+            Self::WorkspaceCreated => "workspace.created",
+            Self::CreditsPosted => "credits.posted",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}

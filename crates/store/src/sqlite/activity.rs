@@ -1,0 +1,236 @@
+//! Settled jobs, one row each, and what they add up to.
+//!
+//! A row is written in the transaction that moves the money, with the money that moves; so sums over rows are sums
+//! over postings.
+
+use filmgate_core::calendar::Day;
+use filmgate_core::id::{VideoId, WorkspaceId};
+use filmgate_core::job::{ChargeReason, State, Status, Transition};
+use filmgate_core::ledger::Account;
+use filmgate_core::money::Delta;
+use filmgate_core::time::UnixTime;
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use super::row::{amount, corrupt, count, id, instant, page, stored};
+use super::sql;
+use crate::{ActivityRow, Dimension, Page, StoreError, UsageFilter, UsageRow};
+
+/// What the job's row says of a settled job.
+pub(super) struct Settled<'a> {
+    pub(super) seq: i64,
+    pub(super) workspace: &'a str,
+    pub(super) key: &'a str,
+    pub(super) model: &'a str,
+    /// The provider that is shown; the latest attempt's, where there is one, is the one that was paid.
+    pub(super) provider: &'a str,
+}
+
+/// Adds what `transition` moved. Nothing where it neither completed the job nor moved money for good.
+pub(super) fn add(
+    db: &Connection,
+    job: &Settled<'_>,
+    transition: &Transition,
+    at: UnixTime,
+) -> Result<(), StoreError> {
+    let user_cost = transition.effect_on(Account::Revenue);
+    let provider_cost = transition.effect_on(Account::ProviderCost);
+    let life = &transition.life;
+    let (outputs, output_ms) = match &life.state {
+        State::Completed { assets, .. } => (
+            assets.len() as u64,
+            assets.iter().map(|asset| asset.duration_ms).sum(),
+        ),
+        _ => (0, 0),
+    };
+    let completes = transition.ends_job() && life.status() == Status::Completed;
+    if !completes && user_cost == Delta::ZERO && provider_cost == Delta::ZERO {
+        return Ok(());
+    }
+    let provider = life
+        .attempt
+        .as_ref()
+        .map_or(job.provider, |attempt| attempt.provider.0.as_str());
+    let reason = life
+        .settlement
+        .as_ref()
+        .map_or(ChargeReason::Released, |settlement| settlement.reason);
+    db.prepare_cached(sql!("activity/add"))?.execute(params![
+        job.seq,
+        at.millis(),
+        job.workspace,
+        job.key,
+        job.model,
+        provider,
+        life.status().as_str(),
+        reason.as_str(),
+        stored(outputs),
+        stored(output_ms),
+        user_cost.0,
+        provider_cost.0,
+    ])?;
+    Ok(())
+}
+
+const MEANT: &str = "activity.at >= :from AND activity.at < :until
+    AND (:workspace IS NULL OR activity.workspace = :workspace) AND (:key IS NULL OR activity.key = :key)
+    AND (:model IS NULL OR activity.model = :model) AND (:provider IS NULL OR activity.provider = :provider)";
+
+impl Dimension {
+    /// As SQL: words of ours, never a client's.
+    const fn expression(self) -> &'static str {
+        match self {
+            Self::Day => "activity.at / 86400000",
+            Self::Workspace => "activity.workspace",
+            Self::Key => "activity.key",
+            Self::Model => "activity.model",
+            Self::Provider => "activity.provider",
+        }
+    }
+}
+
+pub(super) fn usage(
+    db: &Connection,
+    filter: &UsageFilter,
+    by: &[Dimension],
+    limit: u32,
+) -> Result<Page<UsageRow>, StoreError> {
+    let mut columns = vec![
+        "count(*)",
+        "coalesce(sum(outputs), 0)",
+        "coalesce(sum(output_ms), 0)",
+        "coalesce(sum(user_cost), 0)",
+        "coalesce(sum(provider_cost), 0)",
+    ];
+    columns.extend(by.iter().map(|dimension| dimension.expression()));
+    let mut question = format!("SELECT {} FROM activity WHERE {MEANT}", columns.join(", "));
+    if !by.is_empty() {
+        let groups = columns[5..].join(", ");
+        question.push_str(&format!(" GROUP BY {groups} ORDER BY {groups}"));
+    }
+    question.push_str(" LIMIT :limit");
+    let mut question = db.prepare_cached(&question)?;
+    let mut rows = question.query(named_params! {
+        ":from": filter.from.millis(),
+        ":until": filter.until.millis(),
+        ":workspace": filter.workspace.map(|workspace| workspace.to_string()),
+        ":key": filter.key.map(|key| key.to_string()),
+        ":model": filter.model,
+        ":provider": filter.provider,
+        ":limit": i64::from(limit) + 1,
+    })?;
+    let mut sums = Vec::new();
+    while let Some(row) = rows.next()? {
+        sums.push(read_sums(row, by)?);
+    }
+    Ok(page(sums, limit))
+}
+
+fn read_sums(row: &Row<'_>, by: &[Dimension]) -> Result<UsageRow, StoreError> {
+    let mut sums = UsageRow {
+        jobs: count("a count of jobs", row.get(0)?)?,
+        outputs: count("a count of outputs", row.get(1)?)?,
+        output_ms: count("a length of outputs", row.get(2)?)?,
+        user_cost: amount("a sum of charges", row.get(3)?)?,
+        provider_cost: amount("a sum of costs", row.get(4)?)?,
+        ..UsageRow::default()
+    };
+    for (column, dimension) in (5..).zip(by) {
+        match dimension {
+            Dimension::Day => sums.day = Some(Day::of_number(row.get(column)?)),
+            Dimension::Workspace => {
+                sums.workspace = Some(id("a workspace", &row.get::<_, String>(column)?)?);
+            }
+            Dimension::Key => sums.key = Some(id("a key", &row.get::<_, String>(column)?)?),
+            Dimension::Model => sums.model = Some(row.get(column)?),
+            Dimension::Provider => sums.provider = Some(row.get(column)?),
+        }
+    }
+    Ok(sums)
+}
+
+pub(super) fn list(
+    db: &Connection,
+    filter: &UsageFilter,
+    after: Option<VideoId>,
+    limit: u32,
+) -> Result<Page<ActivityRow>, StoreError> {
+    let snapshot = db.unchecked_transaction()?;
+    let behind = match after {
+        None => None,
+        Some(video) => Some(place_of(&snapshot, video)?),
+    };
+    let mut question = snapshot.prepare_cached(&format!(
+        "SELECT jobs.id, jobs.generation, jobs.created_at, activity.at, activity.workspace, activity.key,
+             activity.model, activity.provider, activity.status, activity.reason, activity.outputs,
+             activity.output_ms, activity.user_cost, activity.provider_cost
+         FROM activity JOIN jobs ON jobs.seq = activity.job
+         WHERE {MEANT} AND (:at IS NULL OR (activity.at, activity.job) < (:at, :job))
+         ORDER BY activity.at DESC, activity.job DESC LIMIT :limit"
+    ))?;
+    let mut rows = question.query(named_params! {
+        ":from": filter.from.millis(),
+        ":until": filter.until.millis(),
+        ":workspace": filter.workspace.map(|workspace| workspace.to_string()),
+        ":key": filter.key.map(|key| key.to_string()),
+        ":model": filter.model,
+        ":provider": filter.provider,
+        ":at": behind.map(|(at, _)| at),
+        ":job": behind.map(|(_, job)| job),
+        ":limit": i64::from(limit) + 1,
+    })?;
+    let mut settled = Vec::new();
+    while let Some(row) = rows.next()? {
+        settled.push(read(row)?);
+    }
+    Ok(page(settled, limit))
+}
+
+pub(super) fn has(
+    db: &Connection,
+    workspace: WorkspaceId,
+    video: VideoId,
+) -> Result<bool, StoreError> {
+    let found = db
+        .prepare_cached(
+            "SELECT 1 FROM activity JOIN jobs ON jobs.seq = activity.job
+             WHERE jobs.id = ?1 AND activity.workspace = ?2",
+        )?
+        .query_row(
+            params![video.to_string(), workspace.to_string()],
+            |_| Ok(()),
+        )
+        .optional()?;
+    Ok(found.is_some())
+}
+
+fn place_of(db: &Connection, video: VideoId) -> Result<(i64, i64), StoreError> {
+    let place = db
+        .prepare_cached(
+            "SELECT activity.at, activity.job FROM activity JOIN jobs ON jobs.seq = activity.job
+             WHERE jobs.id = ?1",
+        )?
+        .query_row([video.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    place.ok_or_else(|| corrupt("a page", format!("nothing is known of {video}")))
+}
+
+fn read(row: &Row<'_>) -> Result<ActivityRow, StoreError> {
+    let text = |column: usize| row.get::<_, String>(column);
+    let status = text(8)?;
+    Ok(ActivityRow {
+        job: id("a job's id", &text(0)?)?,
+        generation: id("a job's audit id", &text(1)?)?,
+        created_at: instant(row.get(2)?),
+        at: instant(row.get(3)?),
+        workspace: id("a job's workspace", &text(4)?)?,
+        key: id("a job's key", &text(5)?)?,
+        model: text(6)?,
+        provider: text(7)?,
+        status: Status::parse(&status).ok_or_else(|| corrupt("a status", status))?,
+        reason: text(9)?,
+        outputs: count("a count of outputs", row.get(10)?)?,
+        output_ms: count("a length of outputs", row.get(11)?)?,
+        user_cost: amount("a charge", row.get(12)?)?,
+        provider_cost: amount("a cost", row.get(13)?)?,
+    })
+}

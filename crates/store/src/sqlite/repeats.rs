@@ -1,0 +1,76 @@
+//! Creates that came without an idempotency key: their fingerprints, until a later call names the job.
+
+use filmgate_core::id::VideoId;
+use filmgate_core::repeat::{Answer, RetryCounts, Unacknowledged};
+use filmgate_core::time::UnixTime;
+use rusqlite::{Connection, params};
+
+use super::row::{corrupt, id, instant};
+use crate::{Fingerprint, StoreError};
+
+/// The oldest job whose request this is once more. Its answer is open again.
+pub(super) fn take(
+    db: &Connection,
+    fingerprint: &Fingerprint,
+    now: UnixTime,
+) -> Result<Option<VideoId>, StoreError> {
+    let mut question = db.prepare_cached(
+        "SELECT id, created_at, answer, matched FROM jobs WHERE fingerprint = ?1 ORDER BY id",
+    )?;
+    let mut rows = question.query([fingerprint.digest])?;
+    while let Some(row) = rows.next()? {
+        let answer: String = row.get(2)?;
+        let matched: i64 = row.get(3)?;
+        let matched = RetryCounts(matched.cast_unsigned());
+        let job = Unacknowledged {
+            created_at: instant(row.get(1)?),
+            answer: Answer::parse(&answer).ok_or_else(|| corrupt("an answer", answer))?,
+            matched,
+        };
+        if job.is_repeated_by(fingerprint.retry, now) {
+            let video: String = row.get(0)?;
+            db.prepare_cached("UPDATE jobs SET answer = 'open', matched = ?2 WHERE id = ?1")?
+                .execute(params![video, stored(matched.with(fingerprint.retry))])?;
+            return Ok(Some(id("a job's id", &video)?));
+        }
+    }
+    Ok(None)
+}
+
+/// The counts of a job that `fingerprint` makes.
+pub(super) fn first(fingerprint: &Fingerprint) -> i64 {
+    stored(RetryCounts::default().with(fingerprint.retry))
+}
+
+/// A call named the job.
+pub(super) fn acknowledge(db: &Connection, video: VideoId) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE jobs SET fingerprint = NULL WHERE id = ?1")?
+        .execute([video.to_string()])?;
+    Ok(())
+}
+
+pub(super) fn note_answers(
+    db: &Connection,
+    videos: &[VideoId],
+    answer: Answer,
+) -> Result<(), StoreError> {
+    let mut change = db.prepare_cached(
+        "UPDATE jobs SET answer = ?2 WHERE id = ?1 AND fingerprint IS NOT NULL AND answer <> ?2",
+    )?;
+    for video in videos {
+        change.execute(params![video.to_string(), answer.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Whoever has the data directory to himself knows that no answer is being written any more.
+pub(super) fn lose_all(db: &Connection) -> Result<usize, StoreError> {
+    Ok(db.execute(
+        "UPDATE jobs SET answer = 'lost' WHERE fingerprint IS NOT NULL AND answer = 'open'",
+        [],
+    )?)
+}
+
+fn stored(counts: RetryCounts) -> i64 {
+    counts.0.cast_signed()
+}
