@@ -16,7 +16,7 @@ pub struct Action {
     pub kind: ActionKind,
     /// The workspace it was done to.
     pub workspace: WorkspaceId,
-    /// The id of what was changed.
+    /// The id of what was changed, or the number of the posting that was made. Empty until the store has given one.
     pub object: String,
     /// What was asked for; never a secret.
     pub detail: Value,

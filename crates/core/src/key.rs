@@ -112,7 +112,7 @@ pub enum KeyRefusal {
     Limit {
         limit: Nanos,
         used: Nanos,
-        /// `None` where it never begins anew.
+        /// When the job would fit: `None` where the limit never begins anew, or is smaller than the hold.
         resets_at: Option<UnixTime>,
     },
 }
@@ -193,7 +193,7 @@ impl KeyTerms {
         Err(KeyRefusal::Limit {
             limit,
             used,
-            resets_at: self.resets_at(now),
+            resets_at: self.resets_at(now).filter(|_| hold <= limit),
         })
     }
 }
@@ -311,6 +311,17 @@ mod tests {
         .capturing(Nanos::new(90).unwrap(), terms.period_start(NOW));
         assert!(terms.admit(&standing, Nanos::new(1).unwrap(), NOW).is_err());
         let tomorrow = terms.resets_at(NOW).unwrap();
+        let refused = |hold| terms.admit(&standing, Nanos::new(hold).unwrap(), NOW);
+        let resets_at = |refusal| match refusal {
+            Err(KeyRefusal::Limit { resets_at, .. }) => resets_at,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(resets_at(refused(100)), Some(tomorrow));
+        assert_eq!(
+            resets_at(refused(101)),
+            None,
+            "no day is long enough for it"
+        );
         assert_eq!(terms.used(&standing, tomorrow), Nanos::new(10).unwrap());
         let later = standing.capturing(Nanos::new(5).unwrap(), tomorrow);
         assert_eq!(later.captured, Nanos::new(5).unwrap());

@@ -74,15 +74,26 @@ pub struct Unacknowledged {
     pub matched: RetryCounts,
 }
 
+impl RetryCount {
+    /// Jobs younger than this can be repeated by a request of this count.
+    pub fn reach(self) -> Duration {
+        if self > Self(0) {
+            SAID_SO
+        } else {
+            SAID_NOTHING
+        }
+    }
+}
+
 impl Unacknowledged {
     /// Whether a create of the same fingerprint is this job's request once more.
     pub fn is_repeated_by(&self, retry: RetryCount, now: UnixTime) -> bool {
-        let age = now.since(self.created_at);
-        if retry > RetryCount(0) {
-            age < SAID_SO && !self.matched.contain(retry)
+        let open = if retry > RetryCount(0) {
+            !self.matched.contain(retry)
         } else {
-            age < SAID_NOTHING && self.answer == Answer::Lost
-        }
+            self.answer == Answer::Lost
+        };
+        open && now.since(self.created_at) < retry.reach()
     }
 }
 

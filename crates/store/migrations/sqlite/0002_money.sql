@@ -18,7 +18,9 @@ ALTER TABLE jobs ADD COLUMN fingerprint BLOB CHECK (length(fingerprint) = 32);
 ALTER TABLE jobs ADD COLUMN answer TEXT CHECK (answer IN ('open', 'given', 'lost'));
 -- A bit for each retry count that the job was made or matched by.
 ALTER TABLE jobs ADD COLUMN matched INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint) WHERE fingerprint IS NOT NULL;
+CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, created_at) WHERE fingerprint IS NOT NULL;
+-- Nearly always empty: most creates look here and find nothing, however often the same was asked for before.
+CREATE INDEX jobs_by_lost_answer ON jobs (fingerprint, created_at) WHERE fingerprint IS NOT NULL AND answer = 'lost';
 
 -- A job that is due stands in the first of these while somebody works on it, and in the other two while it waits:
 -- by time, to see that all can be taken, and by workspace, to take turns where they cannot.

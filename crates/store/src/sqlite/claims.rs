@@ -167,10 +167,11 @@ pub(super) fn end_all_leases(db: &Connection) -> Result<usize, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn plan(question: &str) -> String {
+    /// The steps SQLite takes to answer `question`.
+    pub(in super::super) fn plan(question: &str) -> String {
         let mut db = Connection::open_in_memory().unwrap();
         super::super::migrate::run(&mut db).unwrap();
         let mut explained = db

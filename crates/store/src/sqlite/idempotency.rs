@@ -34,7 +34,8 @@ pub(super) fn find(
 }
 
 /// Makes a change, its line in the log and its binding, unless the key is bound already. `change` answers what came
-/// of it and, where something was changed, the object it is bound to.
+/// of it and, where something was changed, the object it is bound to. A line that is about no object yet is about
+/// that one.
 pub(super) fn once<T>(
     db: &Connection,
     deed: &Deed,
@@ -48,7 +49,11 @@ pub(super) fn once<T>(
     }
     let (done, object) = change()?;
     if let Some(object) = object {
-        actions::add(db, &deed.action)?;
+        let mut action = deed.action.clone();
+        if action.object.is_empty() {
+            action.object.clone_from(&object);
+        }
+        actions::add(db, &action)?;
         if let Some(binding) = &deed.binding {
             bind(db, binding, &object, at)?;
         }

@@ -241,7 +241,7 @@ pub(super) fn delete(
     db.prepare_cached("UPDATE admissions SET admission = ?2 WHERE job = ?1")?
         .execute(params![seq, to_json(&admission)?])?;
     db.prepare_cached(
-        "UPDATE jobs SET life = ?2, session = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
+        "UPDATE jobs SET life = ?2, session = NULL, fingerprint = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
     )?
     .execute(params![id, to_json(&life)?, now.millis()])?;
     Ok(true)

@@ -51,7 +51,7 @@ pub(super) fn post(
     Ok(())
 }
 
-/// What operators put in or take out. The deed is bound to the posting's number.
+/// What operators put in or take out. The deed is bound to the posting's number, and its line in the log names it.
 pub(super) fn post_credit(
     db: &Connection,
     workspace: WorkspaceId,

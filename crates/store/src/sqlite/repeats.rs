@@ -1,12 +1,25 @@
 //! Creates that came without an idempotency key: their fingerprints, until a later call names the job.
 
 use filmgate_core::id::VideoId;
-use filmgate_core::repeat::{Answer, RetryCounts, Unacknowledged};
+use filmgate_core::repeat::{Answer, RetryCount, RetryCounts, Unacknowledged};
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, params};
 
 use super::row::{corrupt, id, instant};
 use crate::{Fingerprint, StoreError};
+
+/// Of so many jobs, the oldest first, one is looked for that a retry repeats. A client that has more of the same under
+/// way, and named none of them, may get one more.
+const MOST_LOOKED_AT: u32 = 1000;
+
+const SAID_SO: &str =
+    "SELECT id, created_at, answer, matched FROM jobs INDEXED BY jobs_by_fingerprint
+    WHERE fingerprint IS NOT NULL AND fingerprint = ?1 AND created_at > ?2 AND matched & ?4 = 0
+    ORDER BY created_at, id LIMIT ?3";
+const SAID_NOTHING: &str =
+    "SELECT id, created_at, answer, matched FROM jobs INDEXED BY jobs_by_lost_answer
+    WHERE fingerprint IS NOT NULL AND answer = 'lost' AND fingerprint = ?1 AND created_at > ?2
+    ORDER BY created_at, id LIMIT ?3";
 
 /// The oldest job whose request this is once more. Its answer is open again.
 pub(super) fn take(
@@ -14,10 +27,17 @@ pub(super) fn take(
     fingerprint: &Fingerprint,
     now: UnixTime,
 ) -> Result<Option<VideoId>, StoreError> {
-    let mut question = db.prepare_cached(
-        "SELECT id, created_at, answer, matched FROM jobs WHERE fingerprint = ?1 ORDER BY id",
-    )?;
-    let mut rows = question.query([fingerprint.digest])?;
+    let digest = fingerprint.digest;
+    let oldest = now.minus(fingerprint.retry.reach()).millis();
+    let (mut said_so, mut said_nothing) = (
+        db.prepare_cached(SAID_SO)?,
+        db.prepare_cached(SAID_NOTHING)?,
+    );
+    let mut rows = if fingerprint.retry > RetryCount(0) {
+        said_so.query(params![digest, oldest, MOST_LOOKED_AT, first(fingerprint)])?
+    } else {
+        said_nothing.query(params![digest, oldest, MOST_LOOKED_AT])?
+    };
     while let Some(row) = rows.next()? {
         let answer: String = row.get(2)?;
         let matched: i64 = row.get(3)?;
@@ -73,4 +93,20 @@ pub(super) fn lose_all(db: &Connection) -> Result<usize, StoreError> {
 
 fn stored(counts: RetryCounts) -> i64 {
     counts.0.cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::claims::tests::plan;
+    use super::{SAID_NOTHING, SAID_SO};
+
+    #[test]
+    fn what_was_asked_for_again_and_again_is_not_looked_through_each_time() {
+        let found = plan(SAID_NOTHING);
+        let expected = "INDEX jobs_by_lost_answer (fingerprint=? AND created_at>?)";
+        assert!(found.contains(expected), "{found}");
+        let found = plan(SAID_SO);
+        let expected = "INDEX jobs_by_fingerprint (fingerprint=? AND created_at>?)";
+        assert!(found.contains(expected), "{found}");
+    }
 }
