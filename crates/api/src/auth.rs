@@ -126,37 +126,23 @@ async fn with_role(parts: &Parts, api: &Shared, needed: Role) -> Result<Key, Api
 /// The key that was sent, if it is one and in force.
 async fn genuine(parts: &Parts, api: &Shared) -> Result<Key, ApiError> {
     let text = sent(parts)?;
-    let address = client_address(parts, api);
-    let kid = KeyText::parse(text).map(|key| key.kid);
-    let refused_unheard = |kid| {
-        let wait = api
-            .limits
-            .failed_logins
-            .shut_out(address, kid, api.engine.now());
-        match wait {
-            Some(wait) => Err(ApiError::rate_limited(
-                "too many wrong keys came from this address",
-                wait,
-            )
-            .reason("too_many_failed_logins")),
-            None => Ok(()),
-        }
-    };
-    if kid.is_some() {
-        refused_unheard(kid)?;
-    }
     match api.engine.authenticate(text).await? {
         Login::Genuine(key) => Ok(key),
         Login::OutOfForce(why) => Err(out_of_force(why)),
         Login::Wrong { kid_exists } => {
-            let counted = kid.filter(|_| kid_exists);
-            if counted.is_none() {
-                refused_unheard(None)?;
-            }
-            api.limits
-                .failed_logins
-                .count(address, counted, api.engine.now());
-            Err(ApiError::unauthorised("this key is unknown or wrong"))
+            let kid = KeyText::parse(text).filter(|_| kid_exists);
+            let address = client_address(parts, api);
+            let counted =
+                api.limits
+                    .failed_logins
+                    .count(address, kid.map(|key| key.kid), api.engine.now());
+            Err(match counted {
+                Ok(()) => ApiError::unauthorised("this key is unknown or wrong"),
+                Err(wait) => {
+                    ApiError::rate_limited("too many wrong keys came from this address", wait)
+                        .reason("too_many_failed_logins")
+                }
+            })
         }
     }
 }

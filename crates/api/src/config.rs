@@ -28,6 +28,8 @@ pub struct Config {
     pub key_requests_per_second: u32,
     /// Calls of one key at once, when it was quiet before.
     pub key_burst: u32,
+    /// Wrong keys from one address within a minute, before it is told to stop; 0 for no limit.
+    pub failed_logins_per_minute: u32,
 }
 
 impl Default for Config {
@@ -42,6 +44,7 @@ impl Default for Config {
             body_memory_bytes: 512 << 20,
             key_requests_per_second: 200,
             key_burst: 1000,
+            failed_logins_per_minute: 20,
         }
     }
 }

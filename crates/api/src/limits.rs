@@ -31,7 +31,7 @@ impl Limits {
                 config.key_burst,
                 engine.clone(),
             ),
-            failed_logins: FailedLogins::default(),
+            failed_logins: FailedLogins::new(config.failed_logins_per_minute),
             body_memory: BodyMemory::new(
                 // Every body that is allowed fits, if it comes alone.
                 config.body_memory_bytes.max(config.create_body_bytes),

@@ -98,6 +98,11 @@ impl Parts {
     }
 
     async fn note(&self, videos: Vec<VideoId>, answer: Answer) {
+        if answer == Answer::Lost {
+            for video in &videos {
+                tracing::info!(video.id = %video, "the answer that named video {video} did not reach its client");
+            }
+        }
         if let Err(error) = self.store.note_answers(videos, answer).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,

@@ -38,7 +38,7 @@ impl Engine {
             operator,
             ActionKind::CreditsPosted,
             workspace,
-            workspace.to_string(),
+            String::new(),
             detail,
         );
         let binding = deed.binding.clone();

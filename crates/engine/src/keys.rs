@@ -154,7 +154,10 @@ impl Engine {
         };
         let binding = deed.binding.clone();
         match self.0.store.insert_key(stored, deed).await? {
-            Once::Done(Inserted::New) => Ok(Some(Made::New(NewKey { key, text }))),
+            Once::Done(Inserted::New) => {
+                tracing::info!(key.id = %id, workspace.id = %workspace, "key {id} is made");
+                Ok(Some(Made::New(NewKey { key, text })))
+            }
             Once::Done(Inserted::Exists) => Ok(None),
             Once::AlreadyBound(bound) => {
                 let object = same_body(binding.as_ref(), bound)?;
@@ -163,13 +166,19 @@ impl Engine {
         }
     }
 
-    /// Changes some of a key's terms.
+    /// Changes some of a key's terms. A change of nothing leaves no line in the log.
     pub async fn change_key(
         &self,
         key: &Key,
         change: KeyChange,
         operator: &Operator,
     ) -> Result<Key, KeyError> {
+        if key.revoked_at.is_some() {
+            return Err(KeyError::Revoked);
+        }
+        if change == KeyChange::default() {
+            return Ok(key.clone());
+        }
         let deed = self.deed(
             operator,
             ActionKind::KeyUpdated,
@@ -182,7 +191,9 @@ impl Engine {
             .store
             .change_key(key.id, change, self.now(), deed)
             .await?;
-        Ok(changed.ok_or(KeyError::NotFound)??)
+        let changed = changed.ok_or(KeyError::NotFound)??;
+        tracing::info!(key.id = %key.id, "key {} is changed", key.id);
+        Ok(changed)
     }
 
     /// Gives the key a new secret. The one it has works for `overlap` longer; one before that ends now.
@@ -211,6 +222,7 @@ impl Engine {
         match rotated {
             Once::Done(Some(key)) => {
                 let text = Secret::new(format!("fg_{}_{secret}", key.kid));
+                tracing::info!(key.id = %key.id, "key {} has a new secret", key.id);
                 Ok(Made::New(NewKey { key, text }))
             }
             Once::Done(None) => Err(KeyError::Revoked),
@@ -231,6 +243,7 @@ impl Engine {
             json!({}),
         );
         let revoked = self.0.store.revoke_key(key.id, self.now(), deed).await?;
+        tracing::info!(key.id = %key.id, "key {} is revoked", key.id);
         revoked.ok_or(KeyError::NotFound)
     }
 
@@ -272,7 +285,10 @@ impl Engine {
             .insert_workspace(workspace.clone(), deed)
             .await?
         {
-            Once::Done(Inserted::New) => Ok(Made::New(workspace)),
+            Once::Done(Inserted::New) => {
+                tracing::info!(workspace.id = %workspace.id, "workspace {} is made", workspace.id);
+                Ok(Made::New(workspace))
+            }
             Once::Done(Inserted::Exists) => Err(KeyError::NameTaken(workspace.name)),
             Once::AlreadyBound(bound) => {
                 let object = same_body(binding.as_ref(), bound)?;

@@ -1,17 +1,15 @@
-//! Failed logins: whoever sends wrong keys again and again is refused for a while, unheard.
+//! Failed logins: whoever sends wrong keys again and again is told to stop, and no longer told what is wrong.
 //!
-//! Failures are counted by address and kid, so that a client with a right key is not shut out by another one behind
-//! the same address. Kids that do not exist share one count, so that inventing kids is of no use.
+//! A right key opens all the same: its secret has at least 32 characters, so that guesses come to nothing, and shutting
+//! it out would let anybody who knows the public half of a key lock its owner out. Failures are counted by address and
+//! kid; kids that do not exist share one count, so that inventing kids is of no use.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use filmgate_core::time::UnixTime;
-use moka::ops::compute::Op;
 use moka::sync::Cache;
 
-/// So many failures are answered as such within a window.
-const MOST_FAILURES: u32 = 20;
 const WINDOW: Duration = Duration::from_secs(60);
 /// More addresses and kids than this are not kept apart.
 const MOST_KEPT: u64 = 10_000;
@@ -31,55 +29,49 @@ struct Failures {
 }
 
 #[derive(Debug)]
-pub(crate) struct FailedLogins(Cache<Suspect, Failures>);
-
-impl Default for FailedLogins {
-    fn default() -> Self {
-        Self(Cache::new(MOST_KEPT))
-    }
+pub(crate) struct FailedLogins {
+    /// Answered as such within a window; 0 for any number.
+    most: u32,
+    counts: Cache<Suspect, Failures>,
 }
 
 impl FailedLogins {
-    /// How long whoever this is stays shut out.
-    pub(crate) fn shut_out(
+    pub(crate) fn new(most: u32) -> Self {
+        Self {
+            most,
+            counts: Cache::new(MOST_KEPT),
+        }
+    }
+
+    /// Counts a failure, `kid` where there is a key of it. How long to stop, where it is one too many.
+    pub(crate) fn count(
         &self,
         address: IpAddr,
         kid: Option<&str>,
         now: UnixTime,
-    ) -> Option<Duration> {
-        let failures = self.0.get(&Suspect::new(address, kid))?;
-        let end = failures.since.plus(WINDOW);
-        (failures.count >= MOST_FAILURES && now < end).then(|| end.since(now))
-    }
-
-    /// Counts a failure; `kid` where there is a key of it.
-    pub(crate) fn count(&self, address: IpAddr, kid: Option<&str>, now: UnixTime) {
-        self.0
-            .entry(Suspect::new(address, kid))
-            .and_compute_with(|before| {
-                let running = before
-                    .map(moka::Entry::into_value)
-                    .filter(|failures| now < failures.since.plus(WINDOW));
-                Op::Put(running.map_or(
-                    Failures {
-                        since: now,
-                        count: 1,
-                    },
-                    |failures| Failures {
-                        count: failures.count.saturating_add(1),
-                        ..failures
-                    },
-                ))
-            });
-    }
-}
-
-impl Suspect {
-    fn new(address: IpAddr, kid: Option<&str>) -> Self {
-        Self {
+    ) -> Result<(), Duration> {
+        let suspect = Suspect {
             address: block_of(address),
             kid: kid.map(str::to_owned),
+        };
+        let counted = self.counts.entry(suspect).and_upsert_with(|before| {
+            let running = before
+                .map(moka::Entry::into_value)
+                .filter(|failures| now < failures.since.plus(WINDOW));
+            let failures = running.unwrap_or(Failures {
+                since: now,
+                count: 0,
+            });
+            Failures {
+                count: failures.count.saturating_add(1),
+                ..failures
+            }
+        });
+        let failures = counted.into_value();
+        if self.most == 0 || failures.count <= self.most {
+            return Ok(());
         }
+        Err(failures.since.plus(WINDOW).since(now))
     }
 }
 
@@ -105,30 +97,35 @@ mod tests {
     }
 
     #[test]
-    fn too_many_failures_shut_out_until_the_window_is_over() {
-        let logins = FailedLogins::default();
+    fn too_many_failures_are_told_when_the_window_is_over() {
+        let logins = FailedLogins::new(20);
         let here = address("192.0.2.1");
-        for _ in 0..MOST_FAILURES {
-            assert_eq!(logins.shut_out(here, Some("kid"), NOW), None);
-            logins.count(here, Some("kid"), NOW);
+        for _ in 0..20 {
+            assert_eq!(logins.count(here, Some("kid"), NOW), Ok(()));
         }
-        assert_eq!(logins.shut_out(here, Some("kid"), NOW), Some(WINDOW));
+        assert_eq!(logins.count(here, Some("kid"), NOW), Err(WINDOW));
         let later = NOW.plus(WINDOW);
-        assert_eq!(logins.shut_out(here, Some("kid"), later), None);
-        logins.count(here, Some("kid"), later);
-        assert_eq!(logins.shut_out(here, Some("kid"), later), None);
+        assert_eq!(logins.count(here, Some("kid"), later), Ok(()));
     }
 
     #[test]
-    fn nobody_else_is_shut_out() {
-        let logins = FailedLogins::default();
-        for _ in 0..MOST_FAILURES {
-            logins.count(address("2001:db8::1"), None, NOW);
+    fn without_a_limit_nobody_is_told_to_stop() {
+        let logins = FailedLogins::new(0);
+        for _ in 0..1000 {
+            assert_eq!(logins.count(address("192.0.2.1"), None, NOW), Ok(()));
         }
-        let shut = |text: &str, kid| logins.shut_out(address(text), kid, NOW).is_some();
-        assert!(shut("2001:db8::ffff", None), "the same customer");
-        assert!(!shut("2001:db8::1", Some("kid")));
-        assert!(!shut("2001:db8:0:1::1", None));
-        assert!(!shut("192.0.2.1", None));
+    }
+
+    #[test]
+    fn nobody_elses_failures_count() {
+        let logins = FailedLogins::new(20);
+        for _ in 0..20 {
+            logins.count(address("2001:db8::1"), None, NOW).unwrap();
+        }
+        let stopped = |text: &str, kid| logins.count(address(text), kid, NOW).is_err();
+        assert!(stopped("2001:db8::ffff", None), "the same customer");
+        assert!(!stopped("2001:db8::1", Some("kid")));
+        assert!(!stopped("2001:db8:0:1::1", None));
+        assert!(!stopped("192.0.2.1", None));
     }
 }

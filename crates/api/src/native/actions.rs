@@ -38,7 +38,7 @@ pub(crate) struct ActionView {
     action: &'static str,
     /// The workspace it was done to.
     workspace_id: String,
-    /// What was changed.
+    /// The key or workspace that was changed, or the number of the posting that was made.
     object_id: String,
     /// The key that did it; null for what the gateway does itself at its first start.
     #[schema(required)]

@@ -11,7 +11,9 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Lines of `rows`.
 pub(crate) fn lines<Row: AsRef<[String]>>(rows: &[Row]) -> Bytes {
-    let mut writer = csv::Writer::from_writer(Vec::new());
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(Vec::new());
     for row in rows {
         writer
             .write_record(row.as_ref())

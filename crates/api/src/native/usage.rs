@@ -23,7 +23,7 @@ const MOST_GROUPS: u32 = 10_000;
 
 /// Sums over the jobs that were completed, charged or paid for.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Usage {
+pub(crate) struct UsageReport {
     /// Always `usage`.
     object: &'static str,
     /// Always `usd`.
@@ -34,13 +34,13 @@ pub(crate) struct Usage {
     to: i64,
     group_by: Vec<&'static str>,
     /// One row for each group that has any job, in the order of `group_by`; none where it is empty.
-    data: Vec<Group>,
-    total: Sums,
+    data: Vec<UsageGroup>,
+    total: UsageSums,
 }
 
 /// The sums of one group; of its marks, those that were asked for.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Group {
+pub(crate) struct UsageGroup {
     /// The UTC day on which the money moved, `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -58,12 +58,12 @@ pub(crate) struct Group {
     #[schema(nullable = false)]
     provider: Option<String>,
     #[serde(flatten)]
-    sums: Sums,
+    sums: UsageSums,
 }
 
 /// Sums over jobs.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Sums {
+pub(crate) struct UsageSums {
     jobs: u64,
     /// Outputs that were delivered.
     outputs: u64,
@@ -104,7 +104,7 @@ const WORDS: [(&str, Dimension); 5] = [
         ("format" = Option<String>, Query, description = "`json` (the default) or `csv`"),
     ),
     responses(
-        (status = 200, description = "The sums", content((Usage = "application/json"), (String = "text/csv"))),
+        (status = 200, description = "The sums", content((UsageReport = "application/json"), (String = "text/csv"))),
         (status = 400, description = "A parameter does not hold what it may, or there are more than 10 000 groups", body = ErrorBody),
         (status = 401, description = "No key, or not a valid one", body = ErrorBody),
         (status = 403, description = "Only an admin may group by workspace", body = ErrorBody),
@@ -140,12 +140,12 @@ pub(crate) async fn usage(
     if format == Format::Csv {
         return Ok(spreadsheet::file("usage.csv", table(&by, &rows)));
     }
-    let total = Sums::of(&total(&rows)?);
+    let total = UsageSums::of(&total(&rows)?);
     let data = match group_by.is_empty() {
         true => Vec::new(),
-        false => rows.into_iter().map(Group::from).collect(),
+        false => rows.into_iter().map(UsageGroup::from).collect(),
     };
-    Ok(json(Usage {
+    Ok(json(UsageReport {
         object: "usage",
         currency: "usd",
         from,
@@ -247,7 +247,7 @@ fn table(by: &[(&'static str, Dimension)], rows: &[UsageRow]) -> bytes::Bytes {
     spreadsheet::lines(&lines)
 }
 
-impl Sums {
+impl UsageSums {
     fn of(row: &UsageRow) -> Self {
         Self {
             jobs: row.jobs,
@@ -259,10 +259,10 @@ impl Sums {
     }
 }
 
-impl From<UsageRow> for Group {
+impl From<UsageRow> for UsageGroup {
     fn from(row: UsageRow) -> Self {
         Self {
-            sums: Sums::of(&row),
+            sums: UsageSums::of(&row),
             day: row.day.map(|day| day.to_string()),
             workspace_id: row.workspace.map(|workspace| workspace.to_string()),
             key_id: row.key.map(|key| key.to_string()),

@@ -93,7 +93,8 @@ async fn books(gateway: &Gateway) -> Result<Finding> {
 
 async fn first_key(gateway: &Gateway) -> Result<Finding> {
     let keys = gateway.engine.store().keys(None).await?;
-    let in_force = keys.iter().filter(|key| key.revoked_at.is_none()).count();
+    let now = gateway.engine.now();
+    let in_force = keys.iter().filter(|key| key.in_force(now).is_ok()).count();
     Ok(Finding {
         what: "keys",
         sound: true,

@@ -527,14 +527,18 @@ impl Call {
         call
     }
 
+    /// Sends it to a gateway that may be gone: its answer, if there is a whole one.
+    pub(crate) async fn try_send(self) -> reqwest::Result<Answer> {
+        let request = self.http.request(self.method, self.url);
+        let sent = request.headers(self.headers).body(self.body).send();
+        Answer::read(sent.await?).await
+    }
+
     /// Sends it. Whatever comes back has its request id, and says whether it may be kept.
     pub(crate) async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.url);
-        let request = self.http.request(self.method, self.url);
-        let sent = request.headers(self.headers).body(self.body).send().await;
-        let response = sent.unwrap_or_else(|error| panic!("{what} was not answered: {error:?}"));
-        let answer = Answer::read(response).await;
-        let answer = answer.unwrap_or_else(|error| panic!("{what} broke off: {error:?}"));
+        let answer = self.try_send().await;
+        let answer = answer.unwrap_or_else(|error| panic!("{what} was not answered: {error:?}"));
         let id = answer.find_header("x-request-id");
         assert!(id.is_some(), "{what} was answered without a request id");
         if answer.find_header("content-type") == Some("application/json") {

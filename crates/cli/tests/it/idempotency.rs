@@ -1,7 +1,9 @@
 //! A request sent twice under one key makes one video, whatever happens in between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use serde_json::json;
 
 use crate::gate::{Answer, Gate, id_of};
@@ -117,6 +119,148 @@ async fn a_key_is_remembered_across_a_restart_and_a_crash() {
     send(&gate, "a-key", &order.with("seed", 2))
         .await
         .refused(409, "idempotency_conflict");
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_makes_nothing_twice() {
+    const AT_ONCE: usize = 16;
+    let mut gate = Gate::configured("[server]\nkey_requests_per_second = 0").await;
+    let order = Order::of("once").endless();
+    // The plug is pulled after so many of the answers have come, the others being anywhere between the wire and the
+    // disk.
+    for answered in [0, 1, 4, 9, 15] {
+        let key = |number: usize| format!("{answered}-{number}");
+        let calls = (0..AT_ONCE).map(|number| {
+            let call = gate
+                .post("/v1/videos")
+                .header("idempotency-key", &key(number));
+            let sent = call.json(order.body()).try_send();
+            async move { (number, sent.await) }
+        });
+        let mut calls: FuturesUnordered<_> = calls.collect();
+        let mut told = BTreeMap::new();
+        while told.len() < answered {
+            let (number, answer) = calls.next().await.unwrap();
+            told.insert(
+                number,
+                id_of(&answer.unwrap().expect(202).json()).to_owned(),
+            );
+        }
+        // One more step, so that the first round has something under way too.
+        let _ = futures::poll!(calls.next());
+        let home = gate.kill().await;
+        while let Some((number, answer)) = calls.next().await {
+            if let Ok(answer) = answer {
+                told.insert(number, id_of(&answer.expect(202).json()).to_owned());
+            }
+        }
+        gate = home.start().await;
+        let before = gate.video_count().await;
+        let mut ids = BTreeSet::new();
+        let mut replayed = 0;
+        for number in 0..AT_ONCE {
+            let again = send(&gate, &key(number), &order).await.expect(202);
+            replayed += usize::from(again.find_header("idempotent-replayed").is_some());
+            let id = id_of(&again.json()).to_owned();
+            if let Some(told) = told.get(&number) {
+                assert_eq!(
+                    id, *told,
+                    "{number} was told of another video before the crash"
+                );
+            }
+            ids.insert(id);
+        }
+        assert_eq!(ids.len(), AT_ONCE);
+        assert!(replayed >= told.len(), "{replayed} {told:?}");
+        assert_eq!(gate.video_count().await - before, AT_ONCE - replayed);
+    }
+    assert_eq!(gate.video_count().await, 5 * AT_ONCE);
+    let audit = gate.stop().await.doctor().await;
+    assert_eq!((audit.jobs, audit.holds_open), (80, 80));
+    let faults = (
+        audit.unbalanced,
+        audit.balances_wrong,
+        audit.standings_wrong,
+    );
+    assert_eq!(faults, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn what_operators_make_is_made_once_and_a_secret_is_never_shown_again() {
+    let mut gate = Gate::start().await;
+    let made = gate
+        .post("/v1/keys")
+        .json(&json!({"name": "to be rotated"}))
+        .send()
+        .await
+        .created();
+    let rotate = format!("/v1/keys/{}/rotate", id_of(&made));
+    let calls = [
+        (
+            "/v1/keys",
+            json!({"name": "once", "limit": "1.5"}),
+            json!({"name": "twice"}),
+            201,
+        ),
+        (
+            "/v1/workspaces",
+            json!({"name": "once"}),
+            json!({"name": "twice"}),
+            201,
+        ),
+        (
+            rotate.as_str(),
+            json!({"overlap_seconds": 60}),
+            json!({"overlap_seconds": 61}),
+            200,
+        ),
+        (
+            "/v1/credits",
+            json!({"amount": 1, "reason": "once"}),
+            json!({"amount": 2, "reason": "once"}),
+            201,
+        ),
+    ];
+    let post = |gate: &Gate, path: &str, body: &serde_json::Value| {
+        gate.post(path)
+            .header("idempotency-key", "a-key")
+            .json(body)
+            .send()
+    };
+    let mut firsts = Vec::new();
+    for (path, body, other, status) in &calls {
+        let first = post(&gate, path, body).await.expect(*status);
+        assert_eq!(first.find_header("idempotent-replayed"), None, "{path}");
+        let again = post(&gate, path, body).await.expect(*status);
+        assert_eq!(again.header("idempotent-replayed"), "true", "{path}");
+        let mut expected = first.json();
+        if path.contains("keys") {
+            let secret = expected.as_object_mut().unwrap().remove("key");
+            assert!(secret.is_some(), "the first answer has no key: {path}");
+        }
+        assert_eq!(again.json(), expected, "{path}");
+        let conflict = post(&gate, path, other).await;
+        conflict.refused(409, "idempotency_conflict");
+        assert_eq!(conflict.header("x-should-retry"), "false");
+        firsts.push(expected);
+    }
+    let count = async |gate: &Gate, path: &str| {
+        let list = gate.get(path).send().await.expect(200).json();
+        list["data"].as_array().unwrap().len()
+    };
+    assert_eq!(
+        count(&gate, "/v1/keys").await,
+        3,
+        "the first, the rotated, one more"
+    );
+    assert_eq!(count(&gate, "/v1/workspaces").await, 2);
+    let lines = count(&gate, "/v1/admin/actions").await;
+    gate = gate.kill().await.start().await;
+    for ((path, body, _, status), first) in calls.iter().zip(&firsts) {
+        let again = post(&gate, path, body).await.expect(*status);
+        assert_eq!(again.json(), *first, "{path}");
+    }
+    assert_eq!(count(&gate, "/v1/admin/actions").await, lines);
 }
 
 #[tokio::test]

@@ -378,3 +378,169 @@ async fn neither_keys_nor_prompts_nor_links_are_written_to_the_log() {
         assert!(!log.contains(text), "{what} is in the log");
     }
 }
+
+#[tokio::test]
+async fn a_rotated_key_has_a_new_secret_and_everything_else_as_before() {
+    let gate = Gate::start().await;
+    let terms = json!({"name": "rotated", "limit": "1", "max_in_flight": 2});
+    let made = gate.post("/v1/keys").json(&terms).send().await.created();
+    let old = made["key"].as_str().unwrap();
+    let create = gate.post("/v1/videos").key(old);
+    let order = Order::of("goes on").endless();
+    let video = create.json(order.body()).send().await.expect(202).json();
+    let rotate = format!("/v1/keys/{}/rotate", id_of(&made));
+    let rotated = gate
+        .post(&rotate)
+        .json(&json!({"overlap_seconds": 3600}))
+        .send()
+        .await
+        .expect(200)
+        .json();
+    let new = rotated["key"].as_str().unwrap();
+    assert_ne!(old, new);
+    assert_eq!(
+        (
+            &rotated["id"],
+            &rotated["kid"],
+            &rotated["limit"],
+            &rotated["in_flight"]
+        ),
+        (&made["id"], &made["kid"], &json!("1.00"), &json!(1))
+    );
+    assert!(rotated["previous_secret_expires_at"].is_i64());
+    for text in [old, new] {
+        gate.get("/v1/key").key(text).send().await.expect(200);
+    }
+    // Without a word about an overlap, the old one ends at once.
+    let last = gate.post(&rotate).send().await.expect(200).json();
+    assert_eq!(last["previous_secret_expires_at"], Value::Null);
+    for text in [old, new] {
+        gate.get("/v1/key")
+            .key(text)
+            .send()
+            .await
+            .refused(401, "unauthorised");
+    }
+    let text = last["key"].as_str().unwrap();
+    let seen = gate.get(&format!("/v1/videos/{}", id_of(&video))).key(text);
+    assert_eq!(seen.send().await.expect(200).json()["id"], video["id"]);
+    for overlap in [json!(-1), json!(2_592_001), json!("soon"), json!(0.5)] {
+        let body = json!({"overlap_seconds": overlap});
+        let refused = gate.post(&rotate).json(&body).send().await;
+        refused.refused_field("validation_error", "overlap_seconds");
+    }
+    gate.get("/v1/key").key(text).send().await.expect(200);
+    let path = format!("/v1/keys/{}", id_of(&made));
+    gate.delete(&path).send().await.expect(200);
+    let refused = gate
+        .post(&rotate)
+        .send()
+        .await
+        .refused(400, "validation_error");
+    assert_eq!(refused["reason"], "key_revoked");
+}
+
+#[tokio::test]
+async fn what_operators_do_stands_in_their_log_and_no_secret_does() {
+    let gate = Gate::start().await;
+    let workspace = gate.new_workspace("audited").await;
+    let body = json!({"name": "audited", "workspace_id": workspace, "limit": "2.5"});
+    let made = gate
+        .post("/v1/keys")
+        .header("x-request-id", "ticket-12")
+        .json(&body)
+        .send()
+        .await
+        .created();
+    let path = format!("/v1/keys/{}", id_of(&made));
+    let patch = gate.call(reqwest::Method::PATCH, &path);
+    patch
+        .json(&json!({"limit": null, "disabled": true}))
+        .send()
+        .await
+        .expect(200);
+    let rotated = gate
+        .post(&format!("{path}/rotate"))
+        .send()
+        .await
+        .expect(200)
+        .json();
+    gate.delete(&path).send().await.expect(200);
+    gate.delete(&path).send().await.expect(200);
+    // What is refused, changes nothing or is only looked at leaves no line.
+    let nothing = gate.call(
+        reqwest::Method::PATCH,
+        &format!(
+            "/v1/keys/{}",
+            id_of(&gate.get("/v1/key").send().await.expect(200).json())
+        ),
+    );
+    nothing.json(&json!({})).send().await.expect(200);
+    gate.post("/v1/keys")
+        .json(&json!({"name": ""}))
+        .send()
+        .await
+        .refused(400, "validation_error");
+    gate.get(&path).send().await.expect(200);
+    let path = format!("/v1/admin/actions?workspace_id={workspace}");
+    let log = gate.get(&path).send().await.expect(200);
+    for secret in [&made["key"], &rotated["key"]] {
+        let secret = secret.as_str().unwrap().rsplit('_').next().unwrap();
+        assert!(!log.text().contains(secret));
+    }
+    let log = log.json();
+    let told: Vec<_> = log["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["action"].as_str().unwrap(), &line["object_id"]))
+        .collect();
+    let key = &made["id"];
+    assert_eq!(
+        told,
+        [
+            ("key.revoked", key),
+            ("key.rotated", key),
+            ("key.updated", key),
+            ("key.created", key),
+            ("workspace.created", &json!(workspace)),
+        ]
+    );
+    let me = gate.get("/v1/key").send().await.expect(200).json();
+    let created = &log["data"][3];
+    assert_eq!(
+        (
+            &created["key_id"],
+            &created["request_id"],
+            &created["detail"]["limit"]
+        ),
+        (&me["id"], &json!("ticket-12"), &json!("2.50"))
+    );
+    assert_eq!(
+        log["data"][2]["detail"],
+        json!({"limit": null, "disabled": true}),
+        "what was changed and nothing else"
+    );
+    // Page by page it is the same, and the first start stands at its beginning.
+    let mut all: Vec<Value> = Vec::new();
+    loop {
+        let after = all.last().map_or(String::new(), |last: &Value| {
+            format!("&after={}", id_of(last))
+        });
+        let page = gate
+            .get(&format!("/v1/admin/actions?limit=2{after}"))
+            .send()
+            .await;
+        let page = page.expect(200).json();
+        all.extend(page["data"].as_array().unwrap().iter().cloned());
+        if page["has_more"] == false {
+            break;
+        }
+    }
+    assert_eq!(all.len(), 7);
+    assert_eq!(all[..5], log["data"].as_array().unwrap()[..]);
+    assert_eq!(
+        (&all[5]["action"], &all[5]["key_id"]),
+        (&json!("key.created"), &Value::Null)
+    );
+}

@@ -144,11 +144,8 @@ async fn a_credit_is_posted_once_under_one_key_and_stands_in_ledger_and_log() {
         .expect(201);
     assert_eq!(replayed.json()["entry"], first.json()["entry"]);
     assert_eq!(funds(&gate).await, (-7_654_321_099, 0));
-    let kinds: Vec<_> = postings(&gate)
-        .await
-        .iter()
-        .map(|posting| posting["kind"].clone())
-        .collect();
+    let postings = postings(&gate).await;
+    let kinds: Vec<_> = postings.iter().map(|posting| &posting["kind"]).collect();
     assert_eq!(kinds, ["top_up", "adjustment"]);
     let log = gate
         .get("/v1/admin/actions")
@@ -161,9 +158,16 @@ async fn a_credit_is_posted_once_under_one_key_and_stands_in_ledger_and_log() {
         .unwrap()
         .iter()
         .filter(|action| action["action"] == "credits.posted")
-        .map(|action| &action["detail"]["amount"])
+        .map(|action| (&action["detail"]["amount"], action["object_id"].clone()))
         .collect();
-    assert_eq!(credits, ["-20.00", "12.345678901"]);
+    let number = |posting: &Value| json!(posting["number"].to_string());
+    assert_eq!(
+        credits,
+        [
+            (&json!("-20.00"), number(&postings[1])),
+            (&json!("12.345678901"), number(&postings[0]))
+        ]
+    );
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ pub enum AdmitError {
         max_cost: Nanos,
         lowest_hold: Option<Nanos>,
     },
-    #[error("the key has {most} jobs under way, as many as it may")]
+    #[error("this key has as many jobs under way as it may: {most}")]
     KeyInFlight { most: u32 },
     #[error(
         "{used} of the {limit} USD this key may spend are held or spent, and this would hold {hold}"
@@ -315,7 +315,7 @@ impl Engine {
         }
         match created? {
             Created::New => {
-                tracing::info!(video.id = %id, model = %job.admission.request.model, "video {id} is admitted");
+                tracing::info!(video.id = %id, request.id = %job.admission.request_id, key.id = %caller.key, model = %job.admission.request.model, "video {id} is admitted");
                 self.0.due.notify_one();
                 let answer = fingerprint.map(|_| OpenAnswer::new(&self.0, id));
                 Ok(Admitted {

@@ -21,7 +21,8 @@ use filmgate_engine::clock::{Clock, FakeClock};
 use filmgate_engine::keys::Bootstrap;
 use filmgate_engine::upstream::AnswerBody;
 use filmgate_engine::{
-    Account, Ask, BillingConfig, Caller, Engine, EngineConfig, Line, Provenance, Wiring,
+    Account, AdmitError, Admitted, Ask, BillingConfig, Caller, Engine, EngineConfig, Line,
+    Provenance, Wiring,
 };
 use filmgate_store::{Audit, Found, Store};
 use filmgate_testcard::{JobOrder, Simulation, render};
@@ -42,6 +43,20 @@ sizes = { "16:9" = ["320x180"] }
 audio = "never"
 max_samples = 4
 price = { output_second = "0.01" }
+
+[[models]]
+id = "demo/unpriced"
+name = "Demo without a price"
+status = "active"
+
+[[models.providers]]
+provider = "scripted"
+native_model_id = "two"
+duration = { min = 1, max = 20, default = 4 }
+default_size = "320x180"
+sizes = { "16:9" = ["320x180"] }
+audio = "never"
+max_samples = 4
 "#;
 
 pub(crate) const START: UnixTime = UnixTime::from_seconds(1_795_420_800);
@@ -223,6 +238,16 @@ impl House {
     }
 
     pub(crate) async fn create_as(&self, change: impl FnOnce(&mut Request)) -> VideoId {
+        let admitted = self.ask(RetryCount::default(), change).await.unwrap();
+        admitted.job.admission.id
+    }
+
+    /// A create without an idempotency key, sent for the `retry`th time.
+    pub(crate) async fn ask(
+        &self,
+        retry: RetryCount,
+        change: impl FnOnce(&mut Request),
+    ) -> Result<Admitted, AdmitError> {
         let mut request = Request::new(ModelId("demo/one".into()), "a boat");
         change(&mut request);
         let ask = Ask {
@@ -235,10 +260,9 @@ impl House {
             origin: "http://127.0.0.1".into(),
             route: "videos.create",
             idempotency_key: None,
-            retry: RetryCount::default(),
+            retry,
         };
-        let admitted = self.engine.create(self.caller, ask, from).await.unwrap();
-        admitted.job.admission.id
+        self.engine.create(self.caller, ask, from).await
     }
 
     pub(crate) async fn job(&self, id: VideoId) -> Job {
@@ -280,6 +304,7 @@ impl House {
             (audit.postings_unbalanced, audit.balances_wrong, audit.sum),
             (0, 0, 0)
         );
+        assert_eq!((audit.standings_wrong, audit.activity_wrong), (0, 0));
         audit
     }
 
@@ -294,6 +319,14 @@ impl House {
                 .sum()
         }
         below(&self.directory.path().join("assets"))
+    }
+
+    /// How often the outside is to be told so of a job.
+    pub(crate) fn notices(&self, id: VideoId, kind: &str) -> i64 {
+        let file = rusqlite::Connection::open(self.directory.path().join("f.db")).unwrap();
+        let question = "SELECT count(*) FROM outbox WHERE job = ?1 AND kind = ?2";
+        file.query_row(question, [&id.to_string(), kind], |row| row.get(0))
+            .unwrap()
     }
 
     pub(crate) const fn key(&self) -> KeyId {

@@ -5,4 +5,6 @@
 
 mod bad_days;
 mod house;
+mod keys;
 mod money;
+mod repeats;

@@ -1,10 +1,12 @@
 //! Money, checked in the ledger afterwards, in integers.
 
 use filmgate_core::failure::{Billed, Failure, FailureCode};
-use filmgate_core::job::{BillingState, ChargeReason, Status};
+use filmgate_core::job::{Abandoned, BillingState, ChargeReason, Mode, Status};
 use filmgate_core::money::Nanos;
-use filmgate_core::provider::{CancelOutcome, Observation, Usage};
-use filmgate_engine::BillingConfig;
+use filmgate_core::provider::{CancelOutcome, NativeId, Observation, Recovered, Submitted, Usage};
+use filmgate_core::repeat::RetryCount;
+use filmgate_core::request::{ModelId, Request};
+use filmgate_engine::{AdmitError, BillingConfig};
 use std::time::Duration;
 
 use crate::house::{House, Script, succeeded};
@@ -184,6 +186,143 @@ async fn a_job_that_expires_while_it_runs_keeps_its_hold_until_the_provider_has_
     house.advance(60).await;
     assert_eq!(house.job(id).await.life.status(), Status::Expired);
     house.advance(30).await;
+    assert_eq!(house.available().await, 0);
+    house.audit().await;
+}
+
+#[tokio::test]
+async fn an_unpriced_model_runs_where_money_is_counted_and_not_where_it_is_held() {
+    let unpriced = |request: &mut Request| request.model = ModelId("demo/unpriced".into());
+    let house = House::of(Script::default()).await;
+    let id = house.create_as(unpriced).await;
+    house.settle().await;
+    house.advance(1).await;
+    let life = house.job(id).await.life;
+    assert_eq!(
+        (life.status(), life.billing_state()),
+        (Status::Completed, BillingState::Void)
+    );
+    let settlement = life.settlement.unwrap();
+    assert_eq!(
+        (settlement.reason, settlement.user_charge),
+        (ChargeReason::Unpriced, None)
+    );
+    assert_eq!(house.available().await, 0);
+    assert_eq!(house.audit().await.postings, 0);
+
+    let prepaid = BillingConfig {
+        mode: Mode::Prepaid,
+        ..Default::default()
+    };
+    let house = House::with(Script::default(), prepaid).await;
+    let refused = house.ask(RetryCount::default(), unpriced).await;
+    let Err(AdmitError::NoProvider { dropped, .. }) = refused else {
+        panic!("nobody knows what to hold: {refused:?}")
+    };
+    assert!(dropped[0].reason.contains("no price"), "{dropped:?}");
+    assert_eq!(house.store.audit().await.unwrap().jobs, 0);
+}
+
+#[tokio::test]
+async fn money_that_outlives_its_job_is_settled_once_and_told_of_once() {
+    let given_up = [
+        (CancelOutcome::Cancelled(Billed::No, Usage::default()), 0),
+        (
+            CancelOutcome::Cancelled(Billed::Yes, used(3_000)),
+            -30_000_000,
+        ),
+        // At most the hold.
+        (
+            CancelOutcome::Cancelled(Billed::Yes, used(9_000)),
+            -40_000_000,
+        ),
+    ];
+    for (cancel, charged) in given_up {
+        let house = House::of(Script {
+            polls: [RUNNING].into(),
+            cancels: [cancel.clone()].into(),
+            ..Script::default()
+        })
+        .await;
+        let id = house.create().await;
+        house.settle().await;
+        let (workspace, key) = (house.caller.workspace, house.key());
+        house.engine.cancel(workspace, id, key).await.unwrap();
+        let held = house.store.balances(workspace).await.unwrap();
+        assert_eq!(held.held.0, 40_000_000, "held until the provider has told");
+        house.settle().await;
+        house.engine.cancel(workspace, id, key).await.unwrap();
+        house.advance(25 * 3600).await;
+        assert_eq!(house.available().await, charged, "{cancel:?}");
+        let hold = house.job(id).await.admission.hold.unwrap();
+        assert_eq!(house.store.closings(hold.id).await.unwrap(), 1);
+        let told = house.notices(id, "billing_settled");
+        assert_eq!(told, 1, "{cancel:?}");
+        house.audit().await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_taken_on_after_its_cancel_is_abandoned_and_paid_for_by_what_it_costs() {
+    // The answer to the submit is lost; the job is cancelled; then the look-up finds that it was taken on.
+    let script = Script {
+        submits: [Err(Failure::lost_answer("cut"))].into(),
+        recovers: [Recovered::Found(Submitted {
+            native: NativeId("late".into()),
+        })]
+        .into(),
+        cancels: [CancelOutcome::Cancelled(Billed::Yes, used(2_000))].into(),
+        ..Script::default()
+    };
+    let house = House::of(script).await;
+    let id = house.create().await;
+    house.engine.run_due().await.unwrap();
+    house
+        .engine
+        .cancel(house.caller.workspace, id, house.key())
+        .await
+        .unwrap();
+    house.settle().await;
+    house.advance(10).await;
+    let job = house.job(id).await;
+    assert_eq!(job.life.status(), Status::Cancelled);
+    let settlement = job.life.settlement.unwrap();
+    assert_eq!(
+        (settlement.reason, settlement.user_charge),
+        (ChargeReason::CancelledBilled, Nanos::new(20_000_000))
+    );
+    let attempts = house.store.attempts(id).await.unwrap();
+    assert_eq!(attempts[0].provider_cost, Nanos::new(20_000_000));
+    assert_eq!(house.available().await, -20_000_000);
+    assert_eq!(house.notices(id, "billing_settled"), 1);
+    house.audit().await;
+}
+
+#[tokio::test]
+async fn what_is_given_up_can_be_the_operators_to_bear() {
+    let script = Script {
+        polls: [RUNNING].into(),
+        cancels: [CancelOutcome::Cancelled(Billed::Yes, used(3_000))].into(),
+        ..Script::default()
+    };
+    let operators = BillingConfig {
+        abandoned: Abandoned::Operator,
+        ..Default::default()
+    };
+    let house = House::with(script, operators).await;
+    let id = house.create().await;
+    house.settle().await;
+    house
+        .engine
+        .cancel(house.caller.workspace, id, house.key())
+        .await
+        .unwrap();
+    house.settle().await;
+    let settlement = house.job(id).await.life.settlement.unwrap();
+    assert_eq!(
+        (settlement.provider_cost, settlement.user_charge),
+        (Nanos::new(30_000_000), Some(Nanos::ZERO))
+    );
     assert_eq!(house.available().await, 0);
     house.audit().await;
 }

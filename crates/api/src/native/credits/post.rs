@@ -26,7 +26,7 @@ pub(crate) struct PostCredit {
     /// Whose funds; the caller's own workspace by default.
     workspace_id: Option<String>,
     /// Dollars to put in, or, where negative, to take out: as decimal text or as a number of at most 15 digits, not zero, at
-    /// most 10 000 000.
+    /// most 10 000 000 either way.
     #[schema(required, nullable = false, value_type = String, example = "100.00")]
     amount: Option<SignedDollars>,
     /// For people; 1 to 512 characters. It stands on the ledger's entry and in the log.
