@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use filmgate_core::provider::Secret;
-use reqwest::{Method, StatusCode};
+use filmgate_engine::entropy;
+use reqwest::{Method, StatusCode, Url};
 use serde_json::Value;
 
 #[derive(Clone)]
@@ -29,6 +30,19 @@ pub(crate) struct Seen {
     pub(crate) etag: Option<String>,
 }
 
+/// `path`, asked with those parameters that are given.
+pub(crate) fn asking(path: &str, parameters: &[(&str, Option<&str>)]) -> String {
+    let given = parameters
+        .iter()
+        .filter_map(|(name, value)| Some((name, (*value)?)));
+    let mut asked = Url::parse("http://gateway").expect("this is a URL");
+    asked.query_pairs_mut().extend_pairs(given);
+    match asked.query() {
+        Some(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_owned(),
+    }
+}
+
 impl Client {
     pub(crate) fn new(base: &str, key: Secret) -> Result<Self> {
         let http = reqwest::Client::builder()
@@ -53,6 +67,17 @@ impl Client {
             request = request.json(body);
         }
         let answer = self.send(request).await?;
+        Ok(answer.json().await?)
+    }
+
+    /// Posts what may be done once only: should the request be sent again on the way, it does nothing more.
+    pub(crate) async fn post_once(&self, path: &str, body: &Value) -> Result<Value> {
+        let once: String = entropy::secret()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let request = self.request(Method::POST, path).json(body);
+        let answer = self.send(request.header("idempotency-key", once)).await?;
         Ok(answer.json().await?)
     }
 
@@ -109,7 +134,10 @@ impl Client {
         let mut description = text("description");
         for detail in envelope["details"].as_array().into_iter().flatten() {
             let part = |name: &str| detail[name].as_str().unwrap_or_default();
-            description.push_str(&format!("\n  {}: {}", part("path"), part("message")));
+            let told = format!("{}: {}", part("path"), part("message"));
+            if !description.contains(&told) {
+                description.push_str(&format!("\n  {told}"));
+            }
         }
         Err(Refused {
             status,
@@ -118,5 +146,22 @@ impl Client {
             envelope,
         }
         .into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_parameters_that_are_given_are_asked_with_whatever_is_in_them() {
+        assert_eq!(asking("/v1/usage", &[("from", None)]), "/v1/usage");
+        assert_eq!(
+            asking(
+                "/v1/usage",
+                &[("from", None), ("to", Some("a&b=c d")), ("x", Some("1"))]
+            ),
+            "/v1/usage?to=a%26b%3Dc+d&x=1"
+        );
     }
 }

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod config;
+mod credits;
 mod doctor;
 mod generate;
 mod keys;
@@ -10,7 +11,10 @@ mod models;
 mod openapi;
 mod reach;
 mod serve;
+mod table;
+mod usage;
 mod videos;
+mod workspaces;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,9 +68,17 @@ enum Command {
     Models,
     /// Tell what a video would cost, without making it.
     Quote(generate::Order),
-    /// Make, list and revoke API keys.
+    /// Make, change, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Make and list workspaces.
+    #[command(subcommand)]
+    Workspaces(workspaces::Command),
+    /// Show a workspace's funds and its ledger, put funds in and take them out.
+    #[command(subcommand)]
+    Credits(credits::Command),
+    /// Add up what settled jobs cost.
+    Usage(usage::Args),
     /// Explain or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -124,6 +136,9 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Models => models::run(context).await,
         Command::Quote(order) => generate::quote(context, order).await,
         Command::Keys(command) => keys::run(context, command).await,
+        Command::Workspaces(command) => workspaces::run(context, command).await,
+        Command::Credits(command) => credits::run(context, command).await,
+        Command::Usage(args) => usage::run(context, args).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Doctor => doctor::run(context).await,
         Command::Catalogue(_) | Command::Openapi => {

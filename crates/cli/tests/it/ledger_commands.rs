@@ -355,14 +355,16 @@ async fn credits_added_twice_are_two_postings_to_the_nano_dollar() {
 
     let theirs = format!("/v1/credits/entries?workspace_id={workspace}");
     let entries = api(&gate, &theirs).await;
-    let amounts: Vec<&Value> = entries["data"].as_array().unwrap().iter().collect();
-    let amounts: Vec<i64> = amounts
+    let amounts: Vec<i64> = entries["data"]
+        .as_array()
+        .unwrap()
         .iter()
         .map(|posting| posting["entries"][0]["amount_nanos"].as_i64().unwrap())
         .collect();
     assert_eq!(amounts, [-500_000_000, 100_000_000_001, 100_000_000_001]);
-    let listed = gate.run(&["--json", "credits", "entries", "--workspace", &workspace]);
-    assert_eq!(listed.await.succeeded().json(), entries);
+    let listed = ["--json", "credits", "entries", "--workspace", &workspace];
+    let listed = gate.run(&listed).await.succeeded();
+    assert_eq!(listed.json(), entries);
     let own = api(&gate, "/v1/credits").await;
     assert_eq!(
         own["balance_nanos"], 0,
@@ -582,14 +584,22 @@ async fn without_a_running_gateway_the_commands_use_one_of_their_own() {
     let home = Home::new();
     let add = ["credits", "add", "5", "--reason", "before the first start"];
     home.run(&add).await.succeeded();
-    let made = home.run(&["keys", "create", "prepared"]).await.succeeded();
-    let audit = home.doctor().await;
+    let gate = home.start().await;
+    let funds = 5_000_000_000_i64;
+    assert_eq!(api(&gate, "/v1/credits").await["available_nanos"], funds);
+    // Whoever lost every key makes another one beside the data.
+    let home = gate.stop().await;
+    let create = ["keys", "create", "another admin", "--role", "admin"];
+    let made = home.run(&create).await.succeeded().out;
+    let gate = home.start().await;
+    let key = gate
+        .get("/v1/key")
+        .key(made.trim())
+        .send()
+        .await
+        .expect(200);
+    assert_eq!(key.json()["role"], "admin");
+    let audit = gate.stop().await.doctor().await;
     audit.is_closed_and_balanced();
     assert_eq!(audit.postings, 1);
-    let gate = home.start().await;
-    let credits = gate.get("/v1/credits").key(made.out.trim()).send().await;
-    assert_eq!(
-        credits.expect(200).json()["available_nanos"],
-        5_000_000_000_i64
-    );
 }

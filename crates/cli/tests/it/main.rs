@@ -21,6 +21,7 @@ mod disabled;
 mod errors;
 mod idempotency;
 mod keys;
+mod ledger_commands;
 mod limits;
 mod media;
 mod money;
