@@ -41,6 +41,7 @@ use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspa
 use filmgate_core::money::Delta;
 use filmgate_core::repeat::Answer;
 use filmgate_core::time::UnixTime;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use self::claims::Turn;
@@ -136,8 +137,15 @@ fn cannot_open(error: rusqlite::Error) -> StoreError {
     StoreError::Open(error.to_string())
 }
 
+/// A statement is planned once. Otherwise SQLite plans anew whatever has a bound `LIMIT`, each time it is bound.
+fn keep_plans(db: &Connection) -> Result<(), rusqlite::Error> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
 /// Sets the connection up and answers its journal mode.
 fn prepare(db: &Connection) -> Result<String, rusqlite::Error> {
+    keep_plans(db)?;
     db.execute_batch(
         "-- On disk before anyone is told.
          PRAGMA synchronous = FULL;

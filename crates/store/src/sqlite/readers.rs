@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::STATEMENTS_KEPT;
+use super::{STATEMENTS_KEPT, keep_plans};
 use crate::StoreError;
 
 #[derive(Debug)]
@@ -124,5 +124,6 @@ fn open(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    keep_plans(&db)?;
     Ok(db)
 }

@@ -15,11 +15,11 @@ const MOST_LOOKED_AT: u32 = 1000;
 const SAID_SO: &str =
     "SELECT id, created_at, answer, matched FROM jobs INDEXED BY jobs_by_fingerprint
     WHERE fingerprint IS NOT NULL AND fingerprint = ?1 AND created_at > ?2 AND matched & ?4 = 0
-    ORDER BY created_at, id LIMIT ?3";
+    ORDER BY created_at, seq LIMIT ?3";
 const SAID_NOTHING: &str =
     "SELECT id, created_at, answer, matched FROM jobs INDEXED BY jobs_by_lost_answer
     WHERE fingerprint IS NOT NULL AND answer = 'lost' AND fingerprint = ?1 AND created_at > ?2
-    ORDER BY created_at, id LIMIT ?3";
+    ORDER BY created_at, seq LIMIT ?3";
 
 /// The oldest job whose request this is once more. Its answer is open again.
 pub(super) fn take(
@@ -29,14 +29,14 @@ pub(super) fn take(
 ) -> Result<Option<VideoId>, StoreError> {
     let digest = fingerprint.digest;
     let oldest = now.minus(fingerprint.retry.reach()).millis();
-    let (mut said_so, mut said_nothing) = (
-        db.prepare_cached(SAID_SO)?,
-        db.prepare_cached(SAID_NOTHING)?,
-    );
+    let mut question;
     let mut rows = if fingerprint.retry > RetryCount(0) {
-        said_so.query(params![digest, oldest, MOST_LOOKED_AT, first(fingerprint)])?
+        question = db.prepare_cached(SAID_SO)?;
+        let own = first(fingerprint);
+        question.query(params![digest, oldest, MOST_LOOKED_AT, own])?
     } else {
-        said_nothing.query(params![digest, oldest, MOST_LOOKED_AT])?
+        question = db.prepare_cached(SAID_NOTHING)?;
+        question.query(params![digest, oldest, MOST_LOOKED_AT])?
     };
     while let Some(row) = rows.next()? {
         let answer: String = row.get(2)?;
@@ -102,11 +102,14 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_again_and_again_is_not_looked_through_each_time() {
-        let found = plan(SAID_NOTHING);
-        let expected = "INDEX jobs_by_lost_answer (fingerprint=? AND created_at>?)";
-        assert!(found.contains(expected), "{found}");
-        let found = plan(SAID_SO);
-        let expected = "INDEX jobs_by_fingerprint (fingerprint=? AND created_at>?)";
-        assert!(found.contains(expected), "{found}");
+        for (question, index) in [
+            (SAID_NOTHING, "jobs_by_lost_answer"),
+            (SAID_SO, "jobs_by_fingerprint"),
+        ] {
+            let plan = plan(question);
+            let expected =
+                format!("SEARCH jobs USING INDEX {index} (fingerprint=? AND created_at>?)");
+            assert_eq!(plan, expected, "and nothing is sorted");
+        }
     }
 }
