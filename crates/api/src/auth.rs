@@ -39,26 +39,6 @@ impl Admin {
             idempotency: key.map(|key| (route, key)),
         }
     }
-
-    /// The workspace a call is about: the one its query names, else the caller's own.
-    pub(crate) async fn workspace(
-        &self,
-        api: &Api,
-        named: Option<&str>,
-    ) -> Result<WorkspaceId, ApiError> {
-        workspace_of(api, &self.0, named).await
-    }
-}
-
-impl Reader {
-    /// As [`Admin::workspace`]; only an admin may name another workspace than his own.
-    pub(crate) async fn workspace(
-        &self,
-        api: &Api,
-        named: Option<&str>,
-    ) -> Result<WorkspaceId, ApiError> {
-        workspace_of(api, &self.0, named).await
-    }
 }
 
 fn caller(key: &Key) -> Caller {
@@ -68,7 +48,12 @@ fn caller(key: &Key) -> Caller {
     }
 }
 
-async fn workspace_of(api: &Api, key: &Key, named: Option<&str>) -> Result<WorkspaceId, ApiError> {
+/// The workspace a call is about: the one it names, else the caller's own. Only an admin may name another.
+pub(crate) async fn workspace_of(
+    api: &Api,
+    key: &Key,
+    named: Option<&str>,
+) -> Result<WorkspaceId, ApiError> {
     let Some(text) = named else {
         return Ok(key.workspace);
     };

@@ -14,7 +14,7 @@ use super::spreadsheet;
 use super::usage_filter::{self, Format};
 use super::videos::json;
 use super::view::seconds;
-use crate::auth::Reader;
+use crate::auth::{Reader, workspace_of};
 use crate::error::{ApiError, ErrorBody};
 use crate::query::Query;
 use crate::request::shortened;
@@ -96,10 +96,10 @@ pub(crate) struct Activity {
 )]
 pub(crate) async fn activity(
     State(api): State<Shared>,
-    reader: Reader,
+    Reader(key): Reader,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let workspace = reader.workspace(&api, query.last("workspace_id")).await?;
+    let workspace = workspace_of(&api, &key, query.last("workspace_id")).await?;
     let format = usage_filter::format(&query)?;
     let filter = usage_filter::read(&api, &query, Some(workspace))?;
     let limit = paging::limit(&query)?;

@@ -12,7 +12,7 @@ use super::spreadsheet;
 use super::usage_filter::{self, Format};
 use super::videos::json;
 use super::view::seconds;
-use crate::auth::Reader;
+use crate::auth::{Reader, workspace_of};
 use crate::error::{ApiError, ErrorBody};
 use crate::query::Query;
 use crate::request::shortened;
@@ -114,14 +114,14 @@ const WORDS: [(&str, Dimension); 5] = [
 )]
 pub(crate) async fn usage(
     State(api): State<Shared>,
-    reader: Reader,
+    Reader(key): Reader,
     query: Query,
 ) -> Result<Response, ApiError> {
     let by = group_by(&query)?;
     let everywhere = by
         .iter()
         .any(|(_, dimension)| *dimension == Dimension::Workspace);
-    if everywhere && reader.0.terms.role != Role::Admin {
+    if everywhere && key.terms.role != Role::Admin {
         return Err(ApiError::forbidden(
             "grouping by workspace needs a key with the role admin",
         ));
@@ -129,7 +129,7 @@ pub(crate) async fn usage(
     let named = query.last("workspace_id");
     let workspace = match named {
         None if everywhere => None,
-        _ => Some(reader.workspace(&api, named).await?),
+        _ => Some(workspace_of(&api, &key, named).await?),
     };
     let format = usage_filter::format(&query)?;
     let filter = usage_filter::read(&api, &query, workspace)?;

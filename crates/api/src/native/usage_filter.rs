@@ -10,12 +10,11 @@ use filmgate_store::UsageFilter;
 use crate::Api;
 use crate::error::ApiError;
 use crate::query::Query;
+use crate::request::fields::LAST_SECOND;
 use crate::request::shortened;
 
 /// Where `from` is not given: the last thirty days, today included.
 const DEFAULT_DAYS: u64 = 30;
-/// Year 9999: later instants are typing errors, milliseconds above all.
-const MOST_SECONDS: i64 = 253_402_300_799;
 
 /// The form a list is asked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +94,7 @@ fn moment(name: &str, text: &str) -> Result<(UnixTime, UnixTime), ApiError> {
         return Ok((day.start(), day.end()));
     }
     match text.parse() {
-        Ok(seconds) if (0..=MOST_SECONDS).contains(&seconds) => {
+        Ok(seconds) if (0..=LAST_SECOND).contains(&seconds) => {
             let at = UnixTime::from_seconds(seconds);
             Ok((at, at))
         }

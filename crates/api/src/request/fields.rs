@@ -5,6 +5,9 @@ use std::fmt;
 use filmgate_core::money::{Delta, Nanos};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
+/// The last second of the year 9999: later instants are typing errors, milliseconds above all.
+pub(crate) const LAST_SECOND: i64 = 253_402_300_799;
+
 /// A whole number; `4.0` counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Whole(pub(crate) i64);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use filmgate_assets::Assets;
 use filmgate_catalogue::Catalogue;
 use filmgate_core::failure::Failure;
-use filmgate_core::id::{KeyId, VideoId};
+use filmgate_core::id::VideoId;
 use filmgate_core::job::Job;
 use filmgate_core::provider::{
     CancelOutcome, Credential, Delivery, NativeId, Observation, Order, Protocol, Provider,
@@ -272,6 +272,14 @@ impl House {
         }
     }
 
+    /// As its client does.
+    pub(crate) async fn cancel(&self, id: VideoId) -> Job {
+        let cancelled = self
+            .engine
+            .cancel(self.caller.workspace, id, self.caller.key);
+        cancelled.await.unwrap()
+    }
+
     /// Works on what is due until nothing is, without moving the clock.
     pub(crate) async fn settle(&self) {
         while self.engine.run_due().await.unwrap() > 0 {}
@@ -327,10 +335,6 @@ impl House {
         let question = "SELECT count(*) FROM outbox WHERE job = ?1 AND kind = ?2";
         file.query_row(question, [&id.to_string(), kind], |row| row.get(0))
             .unwrap()
-    }
-
-    pub(crate) const fn key(&self) -> KeyId {
-        self.caller.key
     }
 }
 

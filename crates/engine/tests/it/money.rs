@@ -76,11 +76,7 @@ async fn a_job_whose_provider_confirms_a_free_cancel_charges_nothing() {
     .await;
     let id = house.create().await;
     house.settle().await;
-    let job = house
-        .engine
-        .cancel(house.caller.workspace, id, house.key())
-        .await
-        .unwrap();
+    let job = house.cancel(id).await;
     assert_eq!(
         (job.life.status(), job.life.billing_state()),
         (Status::Cancelled, BillingState::Pending)
@@ -101,11 +97,7 @@ async fn a_cancel_that_came_too_late_costs_what_the_provider_bills() {
     let house = House::of(script).await;
     let id = house.create().await;
     house.settle().await;
-    house
-        .engine
-        .cancel(house.caller.workspace, id, house.key())
-        .await
-        .unwrap();
+    house.cancel(id).await;
     house.settle().await;
     assert_eq!(
         house.job(id).await.life.billing_state(),
@@ -134,11 +126,7 @@ async fn a_fate_nobody_learns_within_a_day_releases_the_hold() {
     .await;
     let id = house.create().await;
     house.settle().await;
-    house
-        .engine
-        .cancel(house.caller.workspace, id, house.key())
-        .await
-        .unwrap();
+    house.cancel(id).await;
     house.settle().await;
     house.advance(24 * 3600).await;
     house.advance(60).await;
@@ -246,12 +234,11 @@ async fn money_that_outlives_its_job_is_settled_once_and_told_of_once() {
         .await;
         let id = house.create().await;
         house.settle().await;
-        let (workspace, key) = (house.caller.workspace, house.key());
-        house.engine.cancel(workspace, id, key).await.unwrap();
-        let held = house.store.balances(workspace).await.unwrap();
+        house.cancel(id).await;
+        let held = house.store.balances(house.caller.workspace).await.unwrap();
         assert_eq!(held.held.0, 40_000_000, "held until the provider has told");
         house.settle().await;
-        house.engine.cancel(workspace, id, key).await.unwrap();
+        house.cancel(id).await;
         house.advance(25 * 3600).await;
         assert_eq!(house.available().await, charged, "{cancel:?}");
         let hold = house.job(id).await.admission.hold.unwrap();
@@ -277,11 +264,7 @@ async fn an_order_taken_on_after_its_cancel_is_abandoned_and_paid_for_by_what_it
     let house = House::of(script).await;
     let id = house.create().await;
     house.engine.run_due().await.unwrap();
-    house
-        .engine
-        .cancel(house.caller.workspace, id, house.key())
-        .await
-        .unwrap();
+    house.cancel(id).await;
     house.settle().await;
     house.advance(10).await;
     let job = house.job(id).await;
@@ -312,11 +295,7 @@ async fn what_is_given_up_can_be_the_operators_to_bear() {
     let house = House::with(script, operators).await;
     let id = house.create().await;
     house.settle().await;
-    house
-        .engine
-        .cancel(house.caller.workspace, id, house.key())
-        .await
-        .unwrap();
+    house.cancel(id).await;
     house.settle().await;
     let settlement = house.job(id).await.life.settlement.unwrap();
     assert_eq!(

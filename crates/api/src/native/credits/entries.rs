@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::PostingView;
-use crate::auth::Admin;
+use crate::auth::{Admin, workspace_of};
 use crate::error::{ApiError, ErrorBody};
 use crate::native::videos::json;
 use crate::query::Query;
@@ -46,10 +46,10 @@ pub(crate) struct PostingPage {
 )]
 pub(crate) async fn entries(
     State(api): State<Shared>,
-    admin: Admin,
+    Admin(key): Admin,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let workspace = admin.workspace(&api, query.last("workspace_id")).await?;
+    let workspace = workspace_of(&api, &key, query.last("workspace_id")).await?;
     let limit = paging::limit(&query)?;
     let after = query.number("after", 1, i64::MAX)?;
     let before = after.and_then(|number| u64::try_from(number).ok());

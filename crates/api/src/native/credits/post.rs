@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{Credits, PostingView};
 use crate::Shared;
-use crate::auth::Admin;
+use crate::auth::{Admin, workspace_of};
 use crate::error::{ApiError, ErrorBody};
 use crate::native::made;
 use crate::native::videos::create::Arrival;
@@ -67,7 +67,7 @@ pub(crate) async fn post(
     arrival: Arrival,
     Json(body): Json<PostCredit>,
 ) -> Result<Response, ApiError> {
-    let workspace = admin.workspace(&api, body.workspace_id.as_deref()).await?;
+    let workspace = workspace_of(&api, &admin.0, body.workspace_id.as_deref()).await?;
     let amount = match body.amount {
         Some(SignedDollars(amount)) if amount.0 != 0 && amount.0.unsigned_abs() <= MOST => amount,
         sent => {

@@ -5,7 +5,7 @@ use axum::response::Response;
 
 use super::Credits;
 use crate::Shared;
-use crate::auth::Reader;
+use crate::auth::{Reader, workspace_of};
 use crate::error::{ApiError, ErrorBody};
 use crate::native::videos::json;
 use crate::query::Query;
@@ -28,10 +28,10 @@ use crate::query::Query;
 )]
 pub(crate) async fn show(
     State(api): State<Shared>,
-    reader: Reader,
+    Reader(key): Reader,
     query: Query,
 ) -> Result<Response, ApiError> {
-    let workspace = reader.workspace(&api, query.last("workspace_id")).await?;
+    let workspace = workspace_of(&api, &key, query.last("workspace_id")).await?;
     let balances = api.engine.store().balances(workspace).await?;
     Ok(json(Credits::of(workspace, balances)))
 }

@@ -8,13 +8,11 @@ use serde::{Deserialize, Deserializer};
 
 use crate::Api;
 use crate::error::ApiError;
-use crate::request::fields::Whole;
+use crate::request::fields::{LAST_SECOND, Whole};
 use crate::request::shortened;
 
 /// More jobs than this at once are no limit.
 const MOST_IN_FLIGHT: i64 = 1_000_000;
-/// Year 9999: later instants are typing errors, milliseconds above all.
-const MOST_SECONDS: i64 = 253_402_300_799;
 
 /// A name for people.
 pub(crate) fn name(sent: &str) -> Result<String, ApiError> {
@@ -44,13 +42,13 @@ pub(crate) fn limit_reset(word: &str) -> Result<LimitReset, ApiError> {
 
 pub(crate) fn expires_at(api: &Api, sent: Whole) -> Result<UnixTime, ApiError> {
     let now = api.engine.now().seconds();
-    if (now + 1..=MOST_SECONDS).contains(&sent.0) {
+    if (now + 1..=LAST_SECOND).contains(&sent.0) {
         return Ok(UnixTime::from_seconds(sent.0));
     }
     Err(ApiError::validation(
         "expires_at",
         format!(
-            "{} was sent; allowed are unix seconds later than now ({now}) up to {MOST_SECONDS}",
+            "{} was sent; allowed are unix seconds later than now ({now}) up to {LAST_SECOND}",
             sent.0
         ),
     ))

@@ -17,6 +17,7 @@ use crate::error::{ApiError, ErrorBody};
 use crate::native::usage_filter::canonical;
 use crate::native::view::VideoStatus;
 use crate::query::Query;
+use crate::request::fields::LAST_SECOND;
 use crate::request::shortened;
 use crate::{Api, Shared, paging};
 
@@ -92,7 +93,7 @@ pub(crate) async fn list(
 fn read(api: &Api, workspace: WorkspaceId, query: &Query) -> Result<ListJobs, ApiError> {
     let order = paging::order(query)?;
     let mut created_until = query
-        .number("created_before", 0, MOST_SECONDS)?
+        .number("created_before", 0, LAST_SECOND)?
         // Whole seconds: the second named is in it to its last millisecond.
         .map(|seconds| UnixTime::from_millis(seconds * 1000 + 999));
     if order == Order::OldestFirst {
@@ -109,15 +110,12 @@ fn read(api: &Api, workspace: WorkspaceId, query: &Query) -> Result<ListJobs, Ap
         provider: query.last("provider").map(str::to_owned),
         session_id: query.last("session_id").map(str::to_owned),
         created_from: query
-            .number("created_after", 0, MOST_SECONDS)?
+            .number("created_after", 0, LAST_SECOND)?
             .map(UnixTime::from_seconds),
         created_until,
         limit: paging::limit(query)?,
     })
 }
-
-/// Year 9999: later instants are typing errors, milliseconds above all.
-const MOST_SECONDS: i64 = 253_402_300_799;
 
 fn statuses(query: &Query) -> Result<Vec<Status>, ApiError> {
     query
