@@ -305,3 +305,33 @@ async fn what_is_given_up_can_be_the_operators_to_bear() {
     assert_eq!(house.available().await, 0);
     house.audit().await;
 }
+
+#[tokio::test]
+async fn a_job_that_expired_and_was_finished_all_the_same_costs_what_the_provider_bills() {
+    let house = House::of(Script {
+        polls: [RUNNING, RUNNING, succeeded(used(3_000))].into(),
+        ..Script::default()
+    })
+    .await;
+    let id = house
+        .create_as(|request| request.expires_after = Duration::from_secs(60))
+        .await;
+    house.settle().await;
+    house.advance(1).await;
+    house.advance(60).await;
+    assert_eq!(house.job(id).await.life.status(), Status::Expired);
+    house.advance(30).await;
+    let settlement = house.job(id).await.life.settlement.unwrap();
+    assert_eq!(
+        (settlement.reason, settlement.user_charge),
+        (ChargeReason::ExpiredBilled, Nanos::new(30_000_000))
+    );
+    assert_eq!(
+        (
+            house.available().await,
+            house.notices(id, "billing_settled")
+        ),
+        (-30_000_000, 1)
+    );
+    house.audit().await;
+}
