@@ -37,9 +37,17 @@ const TAKE: &str =
     "UPDATE jobs SET fence = fence + 1, lease_until = ?2, lease_by = ?3 WHERE seq = ?1
     RETURNING id, due_at";
 
-/// The workspace whose turn came last; lost with the process, which only begins the round anew.
+/// Whose turn it is; lost with the process, which only begins the round anew.
 #[derive(Debug, Default)]
-pub(super) struct Turn(Mutex<String>);
+pub(super) struct Turn(Mutex<Last>);
+
+#[derive(Debug, Default)]
+struct Last {
+    /// The workspace whose turn came last.
+    workspace: String,
+    /// Whether jobs that somebody has begun on had the last place that could not be halved.
+    odd_place_was_for_begun: bool,
+}
 
 /// Takes leases on due jobs, longest due first.
 pub(super) fn claim_due(
@@ -54,9 +62,10 @@ pub(super) fn claim_due(
     let under_way = seqs(db, UNDER_WAY, now, places)?;
     let mut chosen = seqs(db, WAITING, now, places + 1)?;
     if under_way.len() + chosen.len() > places {
+        let half = turn.half(places);
         let begun = under_way
             .len()
-            .min(places.div_ceil(2).max(places.saturating_sub(chosen.len())));
+            .min(half.max(places.saturating_sub(chosen.len())));
         if chosen.len() > places - begun {
             chosen = turn.choose(db, now, places - begun)?;
         }
@@ -92,6 +101,17 @@ fn seqs(
 }
 
 impl Turn {
+    /// How many of `places` are for jobs that somebody has begun on. A house that is full frees one place at a time:
+    /// the odd one goes to either kind in turn, or one kind would have them all.
+    fn half(&self, places: usize) -> usize {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if places % 2 == 0 {
+            return places / 2;
+        }
+        last.odd_place_was_for_begun = !last.odd_place_was_for_begun;
+        places / 2 + usize::from(last.odd_place_was_for_begun)
+    }
+
     /// One waiting job of each workspace after the last whose turn it was, then a second one of each, and so on.
     fn choose(
         &self,
@@ -100,7 +120,7 @@ impl Turn {
         places: usize,
     ) -> Result<Vec<i64>, StoreError> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut queues = queues(db, now, places, &last)?;
+        let mut queues = queues(db, now, places, &last.workspace)?;
         let mut chosen = Vec::with_capacity(places);
         while chosen.len() < places && !queues.is_empty() {
             queues.retain_mut(|(workspace, queue)| {
@@ -108,7 +128,7 @@ impl Turn {
                     && let Some(seq) = queue.pop_front()
                 {
                     chosen.push(seq);
-                    last.clone_from(workspace);
+                    last.workspace.clone_from(workspace);
                 }
                 !queue.is_empty()
             });

@@ -83,12 +83,20 @@ pub(super) fn note_answers(
     Ok(())
 }
 
-/// Whoever has the data directory to himself knows that no answer is being written any more.
-pub(super) fn lose_all(db: &Connection) -> Result<usize, StoreError> {
-    Ok(db.execute(
+/// Whoever has the data directory to himself knows that no answer is being written any more. Jobs too old to be
+/// repeated, by the age of the youngest one, are forgotten: the clock says no less than that.
+pub(super) fn lose_all(db: &Connection) -> Result<(), StoreError> {
+    let longest = i64::try_from(RetryCount(1).reach().as_millis()).unwrap_or(i64::MAX);
+    db.execute(
+        "UPDATE jobs SET fingerprint = NULL WHERE fingerprint IS NOT NULL
+             AND created_at <= (SELECT created_at FROM jobs ORDER BY seq DESC LIMIT 1) - ?1",
+        [longest],
+    )?;
+    db.execute(
         "UPDATE jobs SET answer = 'lost' WHERE fingerprint IS NOT NULL AND answer = 'open'",
         [],
-    )?)
+    )?;
+    Ok(())
 }
 
 fn stored(counts: RetryCounts) -> i64 {

@@ -310,7 +310,10 @@ impl Model {
             return Created::KeyRefused(KeyRefusal::Limit {
                 limit,
                 used: nanos(used),
-                resets_at: terms.limit_reset.map(|reset| reset.period(self.now).end),
+                resets_at: terms
+                    .limit_reset
+                    .filter(|_| hold <= limit.get())
+                    .map(|reset| reset.period(self.now).end),
             });
         }
         let available = self.sum(Account::Available, |it| it.workspace == *workspace);

@@ -17,6 +17,7 @@ on_every_engine![
     nobody_has_a_second_turn_before_everybody_had_one,
     workspaces_that_come_and_go_do_not_end_the_round,
     jobs_under_way_and_jobs_that_wait_share_the_places,
+    in_a_house_that_frees_one_place_at_a_time_neither_kind_starves,
     places_one_kind_does_not_need_go_to_the_other,
     what_does_not_fit_is_claimed_later_and_everything_once,
     a_workspace_whose_jobs_are_not_due_yet_takes_no_turn,
@@ -164,10 +165,24 @@ async fn jobs_under_way_and_jobs_that_wait_share_the_places(db: Database) {
         let now = START.plus(secs(200));
         assert_eq!(by_kind(&claims(store, now, 8).await), (4, 4));
         assert_eq!(by_kind(&claims(store, now, 2).await), (1, 1));
-        // An odd place goes to a job that somebody has begun on.
+        // An odd place goes to one kind and then to the other.
         assert_eq!(by_kind(&claims(store, now, 5).await), (3, 2));
-        assert_eq!(by_kind(&claims(store, now, 1_000).await), (12, 13));
+        assert_eq!(by_kind(&claims(store, now, 5).await), (2, 3));
+        assert_eq!(by_kind(&claims(store, now, 1_000).await), (10, 10));
     }
+}
+
+async fn in_a_house_that_frees_one_place_at_a_time_neither_kind_starves(db: Database) {
+    let store = &*db.store;
+    let workspace = workspace(store).await;
+    run(store, workspace, 20, START, secs(0)).await;
+    wait(store, workspace, 20, START).await;
+    let mut claimed = (0, 0);
+    for _ in 0..10 {
+        let (begun, waiting) = by_kind(&claims(store, START, 1).await);
+        claimed = (claimed.0 + begun, claimed.1 + waiting);
+    }
+    assert_eq!(claimed, (5, 5));
 }
 
 async fn places_one_kind_does_not_need_go_to_the_other(db: Database) {
