@@ -11,8 +11,8 @@ use filmgate_engine::{Caller, Operator};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
+use crate::arrival::Arrival;
 use crate::error::ApiError;
-use crate::native::videos::create::Arrival;
 use crate::origin::client_address;
 use crate::{Api, Shared};
 

@@ -6,6 +6,7 @@
 //! Not here: any call to a provider, SQL, what a job costs, which clock (`engine.now()`).
 
 mod answered;
+mod arrival;
 mod auth;
 mod config;
 mod docs;

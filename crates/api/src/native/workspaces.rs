@@ -10,9 +10,9 @@ use utoipa::ToSchema;
 
 use super::keys::terms::name;
 use super::made;
-use super::videos::create::Arrival;
 use super::videos::json;
 use crate::Shared;
+use crate::arrival::Arrival;
 use crate::auth::Admin;
 use crate::error::{ApiError, ErrorBody};
 use crate::request::body::Json;

@@ -105,7 +105,7 @@ impl Turn {
     /// the odd one goes to either kind in turn, or one kind would have them all.
     fn half(&self, places: usize) -> usize {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if places % 2 == 0 {
+        if places.is_multiple_of(2) {
             return places / 2;
         }
         last.odd_place_was_for_begun = !last.odd_place_was_for_begun;

@@ -9,10 +9,10 @@ use utoipa::ToSchema;
 
 use super::{Credits, PostingView};
 use crate::Shared;
+use crate::arrival::Arrival;
 use crate::auth::{Admin, workspace_of};
 use crate::error::{ApiError, ErrorBody};
 use crate::native::made;
-use crate::native::videos::create::Arrival;
 use crate::request::body::Json;
 use crate::request::fields::SignedDollars;
 

@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use super::terms;
 use super::view::KeyView;
 use crate::Shared;
+use crate::arrival::Arrival;
 use crate::auth::Admin;
 use crate::error::{ApiError, ErrorBody};
 use crate::native::made;
-use crate::native::videos::create::Arrival;
 use crate::request::body::Json;
 use crate::request::fields::{Dollars, Whole};
 

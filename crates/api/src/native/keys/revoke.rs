@@ -6,9 +6,9 @@ use axum::response::Response;
 use super::NamedKey;
 use super::view::KeyView;
 use crate::Shared;
+use crate::arrival::Arrival;
 use crate::auth::Admin;
 use crate::error::{ApiError, ErrorBody};
-use crate::native::videos::create::Arrival;
 use crate::native::videos::json;
 
 /// Revoke a key

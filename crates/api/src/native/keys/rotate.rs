@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 use super::NamedKey;
 use super::view::KeyView;
 use crate::Shared;
+use crate::arrival::Arrival;
 use crate::auth::Admin;
 use crate::error::{ApiError, ErrorBody};
 use crate::native::made;
-use crate::native::videos::create::Arrival;
 use crate::request::body::OptionalJson;
 use crate::request::fields::Whole;
 

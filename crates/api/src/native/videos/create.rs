@@ -1,67 +1,20 @@
 //! `POST /v1/videos`: a request becomes a durable job.
 
-use axum::extract::{FromRequestParts, State};
+use axum::extract::State;
 use axum::response::Response;
-use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::Request;
-use filmgate_engine::{AdmitError, Admitted, How, Provenance, Until};
+use filmgate_engine::{AdmitError, Admitted, How, Until};
 use filmgate_store::Found;
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{shown, status};
+use crate::arrival::Arrival;
 use crate::auth::Member;
 use crate::error::{ApiError, ErrorBody};
 use crate::native::view::VideoStatus;
-use crate::origin::Origin;
 use crate::prefer::Wait;
 use crate::request::create::{Create, CreateVideo};
-use crate::request_id::ThisRequest;
-use crate::{Api, Shared, answered, idempotency};
-
-/// What is known of a request before its body is read.
-pub(crate) struct Arrival {
-    request_id: String,
-    origin: String,
-    key: Option<String>,
-    retry: RetryCount,
-}
-
-impl FromRequestParts<Shared> for Arrival {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, ApiError> {
-        let Origin(origin) = Origin::from_request_parts(parts, api).await?;
-        let request_id = parts
-            .extensions
-            .get::<ThisRequest>()
-            .map(|ThisRequest(id)| id.to_string())
-            .unwrap_or_default();
-        Ok(Self {
-            request_id,
-            origin,
-            key: idempotency::key(&parts.headers)?,
-            retry: idempotency::retry_count(&parts.headers),
-        })
-    }
-}
-
-impl Arrival {
-    pub(crate) fn through(self, route: &'static str) -> Provenance {
-        Provenance {
-            request_id: self.request_id,
-            origin: self.origin,
-            route,
-            idempotency_key: self.key,
-            retry: self.retry,
-        }
-    }
-
-    /// The request's id and its idempotency key.
-    pub(crate) fn marks(self) -> (String, Option<String>) {
-        (self.request_id, self.key)
-    }
-}
+use crate::{Api, Shared, answered};
 
 /// Create a video
 ///

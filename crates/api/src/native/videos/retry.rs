@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use http::HeaderMap;
 
-use super::create::{Arrival, accepted};
+use super::create::accepted;
 use crate::Shared;
+use crate::arrival::Arrival;
 use crate::auth::Member;
 use crate::error::{ApiError, ErrorBody};
 use crate::native::Named;
