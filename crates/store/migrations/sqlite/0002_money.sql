@@ -87,11 +87,11 @@ LEFT JOIN (SELECT job, sum(held) AS held, sum(revenue) AS revenue FROM postings 
 GROUP BY jobs.key;
 
 -- One row for each job that was completed, charged or paid for: what usage is added up from. The money in it is
--- that of the job's postings, written in the same transactions.
+-- that of the job's postings, written in the same transactions. A workspace's rows lie together, in the order of time.
 CREATE TABLE activity (
-    job           INTEGER PRIMARY KEY REFERENCES jobs (seq),
-    at            INTEGER NOT NULL,
     workspace     TEXT    NOT NULL,
+    at            INTEGER NOT NULL,
+    job           INTEGER NOT NULL UNIQUE REFERENCES jobs (seq),
     key           TEXT    NOT NULL,
     model         TEXT    NOT NULL,
     -- Whoever ran the last attempt.
@@ -101,9 +101,9 @@ CREATE TABLE activity (
     outputs       INTEGER NOT NULL,
     output_ms     INTEGER NOT NULL,
     user_cost     INTEGER NOT NULL,
-    provider_cost INTEGER NOT NULL
-) STRICT;
-CREATE INDEX activity_by_time ON activity (workspace, at);
+    provider_cost INTEGER NOT NULL,
+    PRIMARY KEY (workspace, at, job)
+) STRICT, WITHOUT ROWID;
 
 INSERT INTO activity (job, at, workspace, key, model, provider, status, reason, outputs, output_ms, user_cost,
     provider_cost)

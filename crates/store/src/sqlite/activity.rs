@@ -9,7 +9,7 @@ use filmgate_core::job::{ChargeReason, State, Status, Transition};
 use filmgate_core::ledger::Account;
 use filmgate_core::money::Delta;
 use filmgate_core::time::UnixTime;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::row::{amount, corrupt, count, id, instant, page, stored};
 use super::sql;
@@ -71,9 +71,54 @@ pub(super) fn add(
     Ok(())
 }
 
-const MEANT: &str = "activity.at >= :from AND activity.at < :until
-    AND (:workspace IS NULL OR activity.workspace = :workspace) AND (:key IS NULL OR activity.key = :key)
-    AND (:model IS NULL OR activity.model = :model) AND (:provider IS NULL OR activity.provider = :provider)";
+/// The rows a filter means, as SQL. What is not asked for is not in it, so that the planner sees which part of the
+/// table will do.
+struct Meant<'a> {
+    clause: String,
+    values: Vec<&'a dyn ToSql>,
+}
+
+/// A filter's values in the form they are stored in.
+struct Wanted {
+    from: i64,
+    until: i64,
+    workspace: Option<String>,
+    key: Option<String>,
+    model: Option<String>,
+    provider: Option<String>,
+}
+
+impl From<&UsageFilter> for Wanted {
+    fn from(filter: &UsageFilter) -> Self {
+        Self {
+            from: filter.from.millis(),
+            until: filter.until.millis(),
+            workspace: filter.workspace.map(|workspace| workspace.to_string()),
+            key: filter.key.map(|key| key.to_string()),
+            model: filter.model.clone(),
+            provider: filter.provider.clone(),
+        }
+    }
+}
+
+impl Wanted {
+    fn meant(&self) -> Meant<'_> {
+        let mut clause = "activity.at >= ? AND activity.at < ?".to_owned();
+        let mut values: Vec<&dyn ToSql> = vec![&self.from, &self.until];
+        for (column, value) in [
+            ("workspace", &self.workspace),
+            ("key", &self.key),
+            ("model", &self.model),
+            ("provider", &self.provider),
+        ] {
+            if let Some(value) = value {
+                clause.push_str(&format!(" AND activity.{column} = ?"));
+                values.push(value);
+            }
+        }
+        Meant { clause, values }
+    }
+}
 
 impl Dimension {
     /// As SQL: words of ours, never a client's.
@@ -102,22 +147,18 @@ pub(super) fn usage(
         "coalesce(sum(provider_cost), 0)",
     ];
     columns.extend(by.iter().map(|dimension| dimension.expression()));
-    let mut question = format!("SELECT {} FROM activity WHERE {MEANT}", columns.join(", "));
+    let wanted = Wanted::from(filter);
+    let Meant { clause, mut values } = wanted.meant();
+    let mut question = format!("SELECT {} FROM activity WHERE {clause}", columns.join(", "));
     if !by.is_empty() {
         let groups = columns[5..].join(", ");
         question.push_str(&format!(" GROUP BY {groups} ORDER BY {groups}"));
     }
-    question.push_str(" LIMIT :limit");
+    question.push_str(" LIMIT ?");
+    let most = i64::from(limit) + 1;
+    values.push(&most);
     let mut question = db.prepare_cached(&question)?;
-    let mut rows = question.query(named_params! {
-        ":from": filter.from.millis(),
-        ":until": filter.until.millis(),
-        ":workspace": filter.workspace.map(|workspace| workspace.to_string()),
-        ":key": filter.key.map(|key| key.to_string()),
-        ":model": filter.model,
-        ":provider": filter.provider,
-        ":limit": i64::from(limit) + 1,
-    })?;
+    let mut rows = question.query(&values[..])?;
     let mut sums = Vec::new();
     while let Some(row) = rows.next()? {
         sums.push(read_sums(row, by)?);
@@ -155,29 +196,26 @@ pub(super) fn list(
     limit: u32,
 ) -> Result<Page<ActivityRow>, StoreError> {
     let snapshot = db.unchecked_transaction()?;
-    let behind = match after {
-        None => None,
-        Some(video) => Some(place_of(&snapshot, video)?),
-    };
+    let wanted = Wanted::from(filter);
+    let Meant {
+        mut clause,
+        mut values,
+    } = wanted.meant();
+    let behind = after.map(|video| place_of(&snapshot, video)).transpose()?;
+    if let Some((at, job)) = &behind {
+        clause.push_str(" AND (activity.at, activity.job) < (?, ?)");
+        values.extend([at as &dyn ToSql, job]);
+    }
+    let most = i64::from(limit) + 1;
+    values.push(&most);
     let mut question = snapshot.prepare_cached(&format!(
         "SELECT jobs.id, jobs.generation, jobs.created_at, activity.at, activity.workspace, activity.key,
              activity.model, activity.provider, activity.status, activity.reason, activity.outputs,
              activity.output_ms, activity.user_cost, activity.provider_cost
-         FROM activity JOIN jobs ON jobs.seq = activity.job
-         WHERE {MEANT} AND (:at IS NULL OR (activity.at, activity.job) < (:at, :job))
-         ORDER BY activity.at DESC, activity.job DESC LIMIT :limit"
+         FROM activity CROSS JOIN jobs ON jobs.seq = activity.job
+         WHERE {clause} ORDER BY activity.at DESC, activity.job DESC LIMIT ?"
     ))?;
-    let mut rows = question.query(named_params! {
-        ":from": filter.from.millis(),
-        ":until": filter.until.millis(),
-        ":workspace": filter.workspace.map(|workspace| workspace.to_string()),
-        ":key": filter.key.map(|key| key.to_string()),
-        ":model": filter.model,
-        ":provider": filter.provider,
-        ":at": behind.map(|(at, _)| at),
-        ":job": behind.map(|(_, job)| job),
-        ":limit": i64::from(limit) + 1,
-    })?;
+    let mut rows = question.query(&values[..])?;
     let mut settled = Vec::new();
     while let Some(row) = rows.next()? {
         settled.push(read(row)?);
