@@ -63,7 +63,7 @@ def until_answer_is(gateway, word, video):
     """Nothing the gateway serves tells what became of an answer, so its database is asked."""
     path = gateway.directory / "data" / "filmgate.db"
     with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE_SECONDS)) as store:
-        question = "SELECT answer FROM jobs WHERE id = ?"
+        question = "SELECT answer FROM unacknowledged WHERE job = ?"
         until(gateway, lambda: store.execute(question, [video]).fetchone() == (word,), f"the answer to {video} is {word}")
 
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::time::UnixTime;
 
-/// A request that says it is a retry is matched with a job younger than this.
-const SAID_SO: Duration = Duration::from_secs(15 * 60);
+/// A request that says it is a retry is matched with a job younger than this, and none with an older one.
+pub const LONGEST: Duration = Duration::from_secs(15 * 60);
 /// One that does not say so, with a job younger than this, and only if that job's answer was lost.
 const SAID_NOTHING: Duration = Duration::from_secs(2 * 60);
 
@@ -78,7 +78,7 @@ impl RetryCount {
     /// Jobs younger than this can be repeated by a request of this count.
     pub fn reach(self) -> Duration {
         if self > Self(0) {
-            SAID_SO
+            LONGEST
         } else {
             SAID_NOTHING
         }

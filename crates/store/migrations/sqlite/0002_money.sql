@@ -13,14 +13,19 @@ ALTER TABLE keys ADD COLUMN previous_until INTEGER;
 ALTER TABLE jobs ADD COLUMN key TEXT NOT NULL DEFAULT '';
 UPDATE jobs SET key = (SELECT json_extract(admission, '$.key') FROM admissions WHERE job = jobs.seq);
 
--- Of a create without an idempotency key, until a later call names the job.
-ALTER TABLE jobs ADD COLUMN fingerprint BLOB CHECK (length(fingerprint) = 32);
-ALTER TABLE jobs ADD COLUMN answer TEXT CHECK (answer IN ('open', 'given', 'lost'));
--- A bit for each retry count that the job was made or matched by.
-ALTER TABLE jobs ADD COLUMN matched INTEGER NOT NULL DEFAULT 0;
-CREATE INDEX jobs_by_fingerprint ON jobs (fingerprint, created_at) WHERE fingerprint IS NOT NULL;
+-- Jobs of creates without an idempotency key, until a later call names them or they are too old to be repeated.
+CREATE TABLE unacknowledged (
+    job         TEXT    NOT NULL PRIMARY KEY REFERENCES jobs (id),
+    fingerprint BLOB    NOT NULL CHECK (length(fingerprint) = 32),
+    created_at  INTEGER NOT NULL,
+    -- What became of the latest answer that named the job.
+    answer      TEXT    NOT NULL CHECK (answer IN ('open', 'given', 'lost')),
+    -- A bit for each retry count that the job was made or matched by.
+    matched     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX unacknowledged_by_fingerprint ON unacknowledged (fingerprint, created_at);
 -- Nearly always empty: most creates look here and find nothing, however often the same was asked for before.
-CREATE INDEX jobs_by_lost_answer ON jobs (fingerprint, created_at) WHERE fingerprint IS NOT NULL AND answer = 'lost';
+CREATE INDEX unacknowledged_by_lost_answer ON unacknowledged (fingerprint, created_at) WHERE answer = 'lost';
 
 -- A job that is due stands in the first of these while somebody works on it, and in the other two while it waits:
 -- by time, to see that all can be taken, and by workspace, to take turns where they cannot.

@@ -7,7 +7,6 @@ use filmgate_core::job::{Admission, Life, State};
 use filmgate_core::key::KeyStanding;
 use filmgate_core::ledger::Account;
 use filmgate_core::money::Nanos;
-use filmgate_core::repeat::Answer;
 use filmgate_core::request::Request;
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
@@ -95,9 +94,6 @@ impl Creation {
             life.due_at.map(UnixTime::millis),
             self.life,
             key,
-            fingerprint.map(|fingerprint| fingerprint.digest),
-            fingerprint.map(|_| Answer::Open.as_str()),
-            fingerprint.as_ref().map_or(0, repeats::first),
         ])?;
         db.prepare_cached("INSERT INTO admissions (job, admission) VALUES (?1, ?2)")?
             .execute(params![db.last_insert_rowid(), self.admission])?;
@@ -105,6 +101,9 @@ impl Creation {
             ledger::post(db, admission.workspace, Some(&id), posting, now, None)?;
         }
         standings::keep(db, &key, standing)?;
+        if let Some(fingerprint) = fingerprint {
+            repeats::keep(db, admission.id, fingerprint, now)?;
+        }
         if let Some(entry) = &opening.timeline {
             timeline::append(db, &id, version, entry)?;
         }
@@ -123,23 +122,6 @@ pub(super) fn find(
     id: VideoId,
 ) -> Result<Found, StoreError> {
     look_up(db, sql!("jobs/find"), &id.to_string(), workspace)
-}
-
-/// Whether a repeat of the request that made this job would be looked for.
-pub(super) fn is_unacknowledged(
-    db: &Connection,
-    workspace: WorkspaceId,
-    id: VideoId,
-) -> Result<bool, StoreError> {
-    let found: Option<bool> = db
-        .prepare_cached(
-            "SELECT fingerprint IS NOT NULL FROM jobs WHERE id = ?1 AND workspace = ?2",
-        )?
-        .query_row(params![id.to_string(), workspace.to_string()], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    Ok(found.unwrap_or(false))
 }
 
 pub(super) fn find_generation(
@@ -220,6 +202,7 @@ pub(super) fn delete(
     version: u64,
     now: UnixTime,
 ) -> Result<bool, StoreError> {
+    let video = id;
     let id = id.to_string();
     let found: Option<(i64, String, String)> = db
         .prepare_cached(
@@ -241,9 +224,10 @@ pub(super) fn delete(
     db.prepare_cached("UPDATE admissions SET admission = ?2 WHERE job = ?1")?
         .execute(params![seq, to_json(&admission)?])?;
     db.prepare_cached(
-        "UPDATE jobs SET life = ?2, session = NULL, fingerprint = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
+        "UPDATE jobs SET life = ?2, session = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
     )?
     .execute(params![id, to_json(&life)?, now.millis()])?;
+    repeats::acknowledge(db, video)?;
     Ok(true)
 }
 

@@ -210,7 +210,7 @@ impl Store for SqliteStore {
     ) -> Result<Found, StoreError> {
         let unacknowledged = self
             .readers
-            .point(|db| jobs::is_unacknowledged(db, workspace, id))
+            .point(|db| repeats::has(db, workspace, id))
             .await?;
         if unacknowledged {
             self.writer
