@@ -53,8 +53,9 @@ async fn an_answer_that_was_given_lets_the_next_one_be_a_job_of_its_own() {
     let house = house().await;
     let first = create(&house, 0).await;
     first.answer.unwrap().given();
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     noted(&house).await;
+    house.clock.advance(Duration::from_millis(1));
     let second = create(&house, 0).await;
     assert_eq!(second.how, How::New);
     // Whoever says that it is a retry is believed all the same: a proxy may have swallowed what we gave.
