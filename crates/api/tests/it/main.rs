@@ -7,5 +7,6 @@
 
 mod errors;
 mod gate;
+mod repeats;
 mod requests;
 mod videos;
