@@ -1,4 +1,5 @@
-//! Creates that came without an idempotency key: their fingerprints, until a later call names the job.
+//! Creates that came without an idempotency key: their fingerprints, until a later call names the job or it is too old
+//! to be repeated.
 
 use filmgate_core::id::{VideoId, WorkspaceId};
 use filmgate_core::repeat::{Answer, LONGEST, RetryCount, RetryCounts, Unacknowledged};
