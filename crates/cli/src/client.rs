@@ -70,12 +70,19 @@ impl Client {
         Ok(answer.json().await?)
     }
 
-    /// Posts what may be done once only: should the request be sent again on the way, it does nothing more.
-    pub(crate) async fn post_once(&self, path: &str, body: &Value) -> Result<Value> {
-        let once: String = entropy::secret()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+    /// Posts what may be done once only: should the request be sent again on the way, it does nothing more. The same
+    /// holds for another call with the same `key`, where one is given.
+    pub(crate) async fn post_once(
+        &self,
+        path: &str,
+        body: &Value,
+        key: Option<&str>,
+    ) -> Result<Value> {
+        let drawn = || {
+            let bytes = entropy::secret();
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        let once = key.map_or_else(drawn, str::to_owned);
         let request = self.request(Method::POST, path).json(body);
         let answer = self.send(request.header("idempotency-key", once)).await?;
         Ok(answer.json().await?)

@@ -30,6 +30,9 @@ pub(crate) enum Command {
         /// Why, for people: it stands on the ledger's entry and in the log of admin actions.
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// Adds once however often it is run with this key within 24 hours, such as an invoice's number.
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
         /// The workspace's id; the caller's own when not given.
         #[arg(long, value_name = "ID")]
         workspace: Option<String>,
@@ -77,13 +80,15 @@ async fn ask(client: &Client, command: &Command) -> Result<Value> {
         Command::Add {
             amount,
             reason,
+            idempotency_key,
             workspace,
         } => {
             let mut body = json!({ "amount": amount, "reason": reason });
             if let Some(workspace) = workspace {
                 body["workspace_id"] = json!(workspace);
             }
-            client.post_once("/v1/credits", &body).await
+            let key = idempotency_key.as_deref();
+            client.post_once("/v1/credits", &body, key).await
         }
         Command::Entries {
             workspace,

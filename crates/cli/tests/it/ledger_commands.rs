@@ -339,6 +339,25 @@ async fn workspaces_are_made_and_listed() {
 // Funds.
 
 #[tokio::test]
+async fn credits_added_twice_under_one_key_are_one_posting() {
+    let gate = Gate::start().await;
+    let add = |amount: &'static str| {
+        let gate = &gate;
+        let arguments = ["--json", "credits", "add", amount, "--reason", "invoice 8"];
+        let key = ["--idempotency-key", "invoice-8"];
+        async move { gate.run(&[&arguments[..], &key].concat()).await }
+    };
+    let (first, second) = (add("7").await, add("7").await);
+    assert_eq!(first.succeeded().json(), second.succeeded().json());
+    let other = add("8").await;
+    assert_eq!(other.json()["error"], "idempotency_conflict", "{other:?}");
+    assert_eq!(
+        api(&gate, "/v1/credits").await["balance_nanos"],
+        7_000_000_000_i64
+    );
+}
+
+#[tokio::test]
 async fn credits_added_twice_are_two_postings_to_the_nano_dollar() {
     let gate = Gate::start().await;
     let workspace = gate.new_workspace("studio").await;
