@@ -16,14 +16,24 @@ use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use filmgate_core::id::VideoId;
 use filmgate_core::job::Job;
+use filmgate_core::request::ModelId;
 use filmgate_engine::Made;
 use filmgate_store::Found;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 
-use crate::Shared;
 use crate::error::ApiError;
+use crate::{Api, Shared};
+
+/// Jobs are stored under the model's id, whatever alias was sent.
+pub(crate) fn model_id(api: &Api, name: &str) -> String {
+    let name = ModelId(name.to_owned());
+    match api.engine.catalogue().find(&name) {
+        Some(model) => model.id.0.clone(),
+        None => name.0,
+    }
+}
 
 /// What a change has made under `code`, and whether an idempotency key had made it before.
 pub(crate) fn made<New, Before>(

@@ -9,6 +9,7 @@ use filmgate_store::UsageFilter;
 
 use crate::Api;
 use crate::error::ApiError;
+use crate::native::model_id;
 use crate::query::Query;
 use crate::request::fields::LAST_SECOND;
 use crate::request::shortened;
@@ -54,7 +55,7 @@ pub(crate) fn read(
     Ok(UsageFilter {
         workspace,
         key: query.last("key_id").map(key_id).transpose()?,
-        model: query.last("model").map(|name| canonical(api, name)),
+        model: query.last("model").map(|name| model_id(api, name)),
         provider: query.last("provider").map(str::to_owned),
         from,
         until,
@@ -69,16 +70,6 @@ pub(crate) fn format(query: &Query) -> Result<Format, ApiError> {
             "format",
             format!("{:?} was sent; allowed are json and csv", shortened(other)),
         )),
-    }
-}
-
-/// Jobs are stored under the model's id, whatever alias was sent.
-pub(crate) fn canonical(api: &Api, name: &str) -> String {
-    use filmgate_core::request::ModelId;
-    let name = ModelId(name.to_owned());
-    match api.engine.catalogue().find(&name) {
-        Some(model) => model.id.0.clone(),
-        None => name.0,
     }
 }
 

@@ -264,3 +264,42 @@ async fn only_trusted_proxies_say_how_a_client_reached_us() {
         assert!(url.starts_with(&format!("{origin}/v1/videos/")), "{url}");
     }
 }
+
+#[tokio::test]
+async fn wrong_keys_are_counted_for_the_client_a_trusted_proxy_names() {
+    use axum::extract::ConnectInfo;
+    use std::net::SocketAddr;
+    use tower::ServiceExt;
+    let config = Config {
+        trusted_proxies: vec!["10.0.0.0/8".into()],
+        failed_logins_per_minute: 3,
+        ..Config::default()
+    };
+    let gate = Gate::with(config, VideoConfig::default()).await;
+    let wrong = async |peer: &str, forwarded: &str| {
+        let mut request = http::Request::get("/v1/videos")
+            .header("x-forwarded-for", forwarded)
+            .header(
+                "authorization",
+                "Bearer fg_nobody_00000000000000000000000000000000",
+            )
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let peer: SocketAddr = peer.parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        let response = gate.routes.clone().oneshot(request).await.unwrap();
+        response.status().as_u16()
+    };
+    // Whatever a client writes in front of what the proxies add, it is one client.
+    for invented in ["203.0.113.1", "203.0.113.2", "10.9.9.9"] {
+        let forwarded = format!("{invented}, 192.0.2.1, 10.2.2.2");
+        assert_eq!(wrong("10.1.1.1:5", &forwarded).await, 401);
+    }
+    assert_eq!(wrong("10.1.1.1:5", "192.0.2.1").await, 429);
+    assert_eq!(wrong("10.1.1.1:5", "192.0.2.2").await, 401);
+    // A peer that is no proxy of ours names nobody but itself.
+    for forwarded in ["192.0.2.3", "192.0.2.4", "192.0.2.5"] {
+        assert_eq!(wrong("11.1.1.1:5", forwarded).await, 401);
+    }
+    assert_eq!(wrong("11.1.1.1:5", "192.0.2.6").await, 429);
+}

@@ -15,20 +15,33 @@ use super::row::{amount, corrupt, count, id, instant, page, stored};
 use super::sql;
 use crate::{ActivityRow, Dimension, Page, StoreError, UsageFilter, UsageRow};
 
-/// What the job's row says of a settled job.
-pub(super) struct Settled<'a> {
-    pub(super) seq: i64,
-    pub(super) workspace: &'a str,
-    pub(super) key: &'a str,
-    pub(super) model: &'a str,
+/// What the job's row says of a job whose money moves.
+pub(super) struct Settled {
+    seq: i64,
+    pub(super) workspace: String,
+    pub(super) key: String,
+    model: String,
     /// The provider that is shown; the latest attempt's, where there is one, is the one that was paid.
-    pub(super) provider: &'a str,
+    provider: String,
+}
+
+impl Settled {
+    /// From a row of seq, workspace, key, model and provider.
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, rusqlite::Error> {
+        Ok(Self {
+            seq: row.get(0)?,
+            workspace: row.get(1)?,
+            key: row.get(2)?,
+            model: row.get(3)?,
+            provider: row.get(4)?,
+        })
+    }
 }
 
 /// Adds what `transition` moved. Nothing where it neither completed the job nor moved money for good.
 pub(super) fn add(
     db: &Connection,
-    job: &Settled<'_>,
+    job: &Settled,
     transition: &Transition,
     at: UnixTime,
 ) -> Result<(), StoreError> {
@@ -49,7 +62,7 @@ pub(super) fn add(
     let provider = life
         .attempt
         .as_ref()
-        .map_or(job.provider, |attempt| attempt.provider.0.as_str());
+        .map_or(job.provider.as_str(), |attempt| attempt.provider.0.as_str());
     let reason = life
         .settlement
         .as_ref()

@@ -202,14 +202,13 @@ pub(super) fn delete(
     version: u64,
     now: UnixTime,
 ) -> Result<bool, StoreError> {
-    let video = id;
-    let id = id.to_string();
+    let video = id.to_string();
     let found: Option<(i64, String, String)> = db
         .prepare_cached(
             "SELECT seq, admission, life FROM jobs JOIN admissions ON admissions.job = jobs.seq
              WHERE id = ?1 AND version = ?2 AND ended_at IS NOT NULL AND deleted_at IS NULL",
         )?
-        .query_row(params![id, stored(version)], |row| {
+        .query_row(params![video, stored(version)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?;
@@ -218,16 +217,16 @@ pub(super) fn delete(
     };
     let mut admission: Admission = from_json("an admission", &admission)?;
     let mut life: Life = from_json("a job's life", &life)?;
-    objects::forget(db, &id, named_by_request(&admission.request))?;
-    objects::forget(db, &id, named_by_life(&life))?;
+    objects::forget(db, &video, named_by_request(&admission.request))?;
+    objects::forget(db, &video, named_by_life(&life))?;
     redact(&mut admission, &mut life);
     db.prepare_cached("UPDATE admissions SET admission = ?2 WHERE job = ?1")?
         .execute(params![seq, to_json(&admission)?])?;
     db.prepare_cached(
         "UPDATE jobs SET life = ?2, session = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
     )?
-    .execute(params![id, to_json(&life)?, now.millis()])?;
-    repeats::acknowledge(db, video)?;
+    .execute(params![video, to_json(&life)?, now.millis()])?;
+    repeats::acknowledge(db, id)?;
     Ok(true)
 }
 

@@ -58,7 +58,7 @@ impl Change {
             } => (version, Some(fence), after == AfterCommit::EndLease),
             Basis::Seen { version } => (version, None, false),
         };
-        let row: Option<(i64, String, String, String, String)> = db
+        let job = db
             .prepare_cached(sql!("work/commit"))?
             .query_row(
                 params![
@@ -73,29 +73,14 @@ impl Change {
                     end_lease,
                     life.status().as_str(),
                 ],
-                |row| {
-                    Ok((
-                        row.get(0)?,
-                        row.get(1)?,
-                        row.get(2)?,
-                        row.get(3)?,
-                        row.get(4)?,
-                    ))
-                },
+                Settled::read,
             )
             .optional()?;
-        let Some((seq, workspace, key, model, provider)) = row else {
+        let Some(job) = job else {
             return self.refused(db, &id, fence);
         };
         let version = seen + 1;
         if !self.transition.postings.is_empty() || self.transition.ends_job() {
-            let job = Settled {
-                seq,
-                workspace: &workspace,
-                key: &key,
-                model: &model,
-                provider: &provider,
-            };
             self.move_money(db, &id, &job)?;
         }
         if let Some(attempt) = &self.transition.attempt {
@@ -110,9 +95,9 @@ impl Change {
     }
 
     /// Postings, and what is kept of them beside the ledger.
-    fn move_money(&self, db: &Connection, id: &str, job: &Settled<'_>) -> Result<(), StoreError> {
+    fn move_money(&self, db: &Connection, id: &str, job: &Settled) -> Result<(), StoreError> {
         let at = self.at()?;
-        let workspace = row::id("a job's workspace", job.workspace)?;
+        let workspace = row::id("a job's workspace", &job.workspace)?;
         for posting in &self.transition.postings {
             ledger::post(db, workspace, Some(id), posting, at, None)?;
         }
@@ -120,18 +105,18 @@ impl Change {
         let captured = self.transition.effect_on(Account::Revenue);
         let ended = u64::from(self.transition.ends_job());
         if ended > 0 || held != Delta::ZERO || captured != Delta::ZERO {
-            let before = standings::find(db, job.key)?;
+            let before = standings::find(db, &job.key)?;
             let mut standing = KeyStanding {
                 in_flight: before.in_flight.saturating_sub(ended),
                 held: standings::moved(before.held, held)?,
                 ..before
             };
             if let Some(captured) = Nanos::new(captured.0).filter(|captured| !captured.is_zero()) {
-                let reset = keys::limit_reset(db, job.key)?;
+                let reset = keys::limit_reset(db, &job.key)?;
                 let start = reset.map(|reset| reset.period(at).start);
                 standing = standing.capturing(captured, start.unwrap_or_default());
             }
-            standings::keep(db, job.key, standing)?;
+            standings::keep(db, &job.key, standing)?;
         }
         activity::add(db, job, &self.transition, at)
     }

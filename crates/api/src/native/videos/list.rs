@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{frame, json};
 use crate::auth::Reader;
 use crate::error::{ApiError, ErrorBody};
-use crate::native::usage_filter::canonical;
+use crate::native::model_id;
 use crate::native::view::VideoStatus;
 use crate::query::Query;
 use crate::request::fields::LAST_SECOND;
@@ -106,7 +106,7 @@ fn read(api: &Api, workspace: WorkspaceId, query: &Query) -> Result<ListJobs, Ap
         after: None,
         before: None,
         status: statuses(query)?,
-        model: query.last("model").map(|name| canonical(api, name)),
+        model: query.last("model").map(|name| model_id(api, name)),
         provider: query.last("provider").map(str::to_owned),
         session_id: query.last("session_id").map(str::to_owned),
         created_from: query
