@@ -1,0 +1,7 @@
+//! What tests stand on: servers of their own on loopback, gone when the test's process is, however it ends.
+//!
+//! Not here: emulated vendors (`upstreams`), anything a shipped binary needs.
+
+pub mod cluster;
+
+pub use cluster::Cluster;
