@@ -68,6 +68,7 @@ impl Gateway {
             clock,
             engine: config.engine,
             billing: config.billing,
+            retention: None,
         });
         let stop = CancellationToken::new();
         let api = Api {
@@ -159,6 +160,8 @@ fn accounts(
                         secret: Secret::new(""),
                     },
                     poll_every: config.poll_every.unwrap_or(TESTCARD_POLL_EVERY),
+                    concurrency: None,
+                    deadline: None,
                 };
                 accounts.insert(name, account);
             }

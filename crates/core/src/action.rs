@@ -1,4 +1,4 @@
-//! What operators do to keys, workspaces and funds, as their log keeps it.
+//! What operators do to keys, workspaces, funds and stuck jobs, as their log keeps it.
 
 use serde_json::Value;
 
@@ -30,16 +30,20 @@ pub enum ActionKind {
     KeyRevoked,
     WorkspaceCreated,
     CreditsPosted,
+    JobUnparked,
+    JobEnded,
 }
 
 impl ActionKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::KeyCreated,
         Self::KeyUpdated,
         Self::KeyRotated,
         Self::KeyRevoked,
         Self::WorkspaceCreated,
         Self::CreditsPosted,
+        Self::JobUnparked,
+        Self::JobEnded,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -50,6 +54,8 @@ impl ActionKind {
             Self::KeyRevoked => "key.revoked",
             Self::WorkspaceCreated => "workspace.created",
             Self::CreditsPosted => "credits.posted",
+            Self::JobUnparked => "job.unparked",
+            Self::JobEnded => "job.ended",
         }
     }
 

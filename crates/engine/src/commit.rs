@@ -1,5 +1,6 @@
 //! Applying an event and committing what comes of it, again and again until one of three ends is reached.
 
+use filmgate_core::action::Action;
 use filmgate_core::id::VideoId;
 use filmgate_core::job::{self, Event, Job, Rejected, Status};
 use filmgate_store::{AfterCommit, Basis, Committed, StoreError};
@@ -86,14 +87,25 @@ impl Parts {
     /// Applies `event` for a client: no lease is needed, and leases stay as they are.
     pub(crate) async fn change(
         &self,
-        mut job: Job,
+        job: Job,
         event: Event,
     ) -> Result<Result<Job, (Job, Rejected)>, StoreError> {
+        self.change_by(job, event, None).await
+    }
+
+    /// As [`Parts::change`], with its line in the operators' log.
+    pub(crate) async fn change_by(
+        &self,
+        mut job: Job,
+        event: Event,
+        action: Option<Action>,
+    ) -> Result<Result<Job, (Job, Rejected)>, StoreError> {
         loop {
-            let transition = match job::apply(&job, event.clone(), self.clock.now()) {
+            let mut transition = match job::apply(&job, event.clone(), self.clock.now()) {
                 Ok(transition) => transition,
                 Err(rejected) => return Ok(Err((job, rejected))),
             };
+            transition.action.clone_from(&action);
             let life = transition.life.clone();
             let id = job.admission.id;
             match self
@@ -127,7 +139,8 @@ impl Parts {
             tracing::info!(video.id = %id, status = job.life.status().as_str(), "video {id} is {}", job.life.status().as_str());
         }
         self.watch.moved(id, job.version);
-        if job.life.due_at.is_some() {
+        // Another job may wait for the place this one had at its provider.
+        if job.life.due_at.is_some() || !self.places.is_empty() {
             self.due.notify_one();
         }
     }

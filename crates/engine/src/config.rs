@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 /// A provider call may take this long.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(60);
+/// A lease on a submit outlives the call by this much.
+const SUBMIT_LEASE_BEYOND_CALL: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -17,6 +19,12 @@ pub struct EngineConfig {
     /// How long a claim holds without being renewed. A submit's lease is never shorter than the call it
     /// makes and 30 s.
     pub lease_seconds: u64,
+    /// How long a call to a provider may take, in seconds.
+    pub call_seconds: u64,
+    /// A job is parked when whoever worked on it died this often without anything having come of it.
+    pub park_after: u32,
+    /// How long timeline, attempts and notices of a job are kept, in days since it was created.
+    pub history_days: u32,
     pub ambiguous_submit: AmbiguousSubmit,
     /// Whether a provider is on as soon as its usual environment variable holds a key.
     pub providers_from_environment: bool,
@@ -27,6 +35,9 @@ impl Default for EngineConfig {
         Self {
             workers: 64,
             lease_seconds: 60,
+            call_seconds: 60,
+            park_after: 5,
+            history_days: 90,
             ambiguous_submit: AmbiguousSubmit::Fail,
             providers_from_environment: true,
         }
@@ -34,9 +45,19 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    /// Long enough for any stage's first call, whatever the configuration says.
+    /// Renewed at a third of it, for as long as the work takes.
     pub(crate) fn lease(&self) -> Duration {
-        Duration::from_secs(self.lease_seconds).max(CALL_DEADLINE + Duration::from_secs(30))
+        Duration::from_secs(self.lease_seconds.max(1))
+    }
+
+    /// Whoever finds this one run out knows that the call it covered is over, whatever the configuration says.
+    pub(crate) fn submit_lease(&self) -> Duration {
+        self.lease()
+            .max(self.call_deadline() + SUBMIT_LEASE_BEYOND_CALL)
+    }
+
+    pub(crate) fn call_deadline(&self) -> Duration {
+        Duration::from_secs(self.call_seconds.max(1))
     }
 }
 
@@ -51,12 +72,13 @@ pub struct BillingConfig {
 }
 
 impl BillingConfig {
-    pub(crate) fn terms(&self, engine: &EngineConfig) -> Terms {
+    pub(crate) fn terms(&self, engine: &EngineConfig, retention: Option<Duration>) -> Terms {
         Terms {
             mode: self.mode,
             markup: BasisPoints(self.markup_basis_points),
             abandoned: self.abandoned,
             ambiguous_submit: engine.ambiguous_submit,
+            retention_seconds: retention.map(|kept| kept.as_secs()),
         }
     }
 }

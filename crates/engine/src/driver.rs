@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use filmgate_core::job::{Event, State};
-use filmgate_store::{AfterCommit, Claim, StoreError};
+use filmgate_store::{AfterCommit, Claim, Intake, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::commit::Held;
@@ -37,6 +37,8 @@ impl Engine {
             let _turning = Turning(Arc::clone(&parts));
             parts.drive().await;
         });
+        let parts = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move { parts.keep_house().await });
     }
 
     /// Claims everything that is due now and brings each through one stage. Answers how many there were.
@@ -44,16 +46,8 @@ impl Engine {
     /// The loop does the same for ever; this is for tests and for tools that want one step.
     pub async fn run_due(&self) -> Result<usize, StoreError> {
         let parts = &self.0;
-        let limit = parts.config.workers;
-        let claims = parts
-            .store
-            .claim_due(
-                &parts.worker,
-                parts.clock.now(),
-                parts.config.lease(),
-                limit,
-            )
-            .await?;
+        let intake = parts.intake(parts.config.workers);
+        let claims = parts.store.claim_due(&intake).await?;
         let count = claims.len();
         let done =
             futures::future::join_all(claims.into_iter().map(|claim| parts.work(claim))).await;
@@ -104,18 +98,15 @@ impl Parts {
             if self.stop.is_cancelled() {
                 return Ok(Duration::ZERO);
             }
-            let now = self.clock.now();
-            let limit = u32::try_from(free.len()).unwrap_or(u32::MAX);
-            let claims = self
-                .store
-                .claim_due(&self.worker, now, self.config.lease(), limit)
-                .await?;
+            let intake = self.intake(u32::try_from(free.len()).unwrap_or(u32::MAX));
+            let now = intake.now;
+            let claims = self.store.claim_due(&intake).await?;
             let all = claims.len() == free.len();
             for (claim, place) in claims.into_iter().zip(free) {
                 self.begin(claim, place);
             }
             if !all {
-                let due = self.store.next_due().await?;
+                let due = self.store.next_due(now, &self.places).await?;
                 return Ok(due
                     .map_or(LOOK_AT_LEAST_EVERY, |due| due.since(now))
                     .min(LOOK_AT_LEAST_EVERY));
@@ -136,16 +127,38 @@ impl Parts {
         });
     }
 
+    fn intake(&self, limit: u32) -> Intake {
+        Intake {
+            by: self.worker.clone(),
+            now: self.clock.now(),
+            lease: self.config.lease(),
+            submit_lease: self.config.submit_lease(),
+            limit,
+            places: Arc::clone(&self.places),
+        }
+    }
+
     async fn work(&self, claim: Claim) -> Result<(), StoreError> {
+        if claim.parked {
+            return self.write_off(claim.job).await;
+        }
+        if claim.strikes >= self.config.park_after {
+            return self.park(claim).await;
+        }
         let mut held = Held::new(claim.job);
         let (id, fence) = (held.id(), held.fence());
         let submitting = matches!(
             held.job.life.state,
             State::Accepted | State::Submitting { .. }
         );
+        let lease = if submitting {
+            self.config.submit_lease()
+        } else {
+            self.config.lease()
+        };
         tokio::select! {
             done = self.stage(&mut held) => return done,
-            lost = self.keep_lease(id, fence) => {
+            lost = self.keep_lease(id, fence, lease) => {
                 lost?;
                 tracing::warn!(video.id = %id, "the lease on video {id} was lost");
                 return Ok(());
@@ -161,8 +174,8 @@ impl Parts {
         &self,
         id: filmgate_core::id::VideoId,
         fence: u64,
+        lease: Duration,
     ) -> Result<(), StoreError> {
-        let lease = self.config.lease();
         loop {
             tokio::time::sleep(lease / 3).await;
             if !self
@@ -196,6 +209,8 @@ impl Parts {
             | State::Expired { .. } => {
                 if life.fate.is_some() {
                     self.abandon(held).await
+                } else if life.due_at.is_some() {
+                    self.retire(held).await
                 } else {
                     self.store.give_back(held.id(), held.fence()).await
                 }

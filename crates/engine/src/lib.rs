@@ -22,6 +22,8 @@ mod calls;
 mod commit;
 mod converse;
 mod driver;
+mod housekeeping;
+mod parking;
 mod stage;
 mod watch;
 
@@ -29,18 +31,21 @@ pub use admission::{AdmitError, Admitted, Ask, Caller, How, Provenance, Quotatio
 pub use answers::OpenAnswer;
 pub use calls::{CancelError, DeleteError, RetryError, Until};
 pub use config::{BillingConfig, EngineConfig};
+pub use housekeeping::{Tidied, TidyError};
 pub use operator::{Made, Operator};
+pub use parking::ParkedError;
 pub use upstream::{Account, Line};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use filmgate_assets::Assets;
 use filmgate_catalogue::Catalogue;
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
-use filmgate_store::{Store, WorkerId};
+use filmgate_store::{Places, Store, WorkerId};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,6 +67,8 @@ pub struct Wiring {
     pub clock: Arc<dyn clock::Clock>,
     pub engine: EngineConfig,
     pub billing: BillingConfig,
+    /// How long what a job stored is kept after its end; for ever where not set.
+    pub retention: Option<Duration>,
 }
 
 pub(crate) struct Parts {
@@ -72,6 +79,8 @@ pub(crate) struct Parts {
     clock: Arc<dyn clock::Clock>,
     config: EngineConfig,
     billing: BillingConfig,
+    retention: Option<Duration>,
+    places: Places,
     worker: WorkerId,
     watch: watch::Watch,
     cadence: cadence::Cadence,
@@ -91,7 +100,13 @@ impl Engine {
     pub fn new(wiring: Wiring) -> Self {
         let started = wiring.clock.now();
         let worker = WorkerId(format!("{}-{}", started.millis(), hex_of(&entropy::draw())));
+        let limited = wiring.accounts.iter().filter_map(|(name, account)| {
+            let most = account.concurrency?;
+            Some((name.clone(), most))
+        });
         Self(Arc::new(Parts {
+            places: Arc::new(limited.collect()),
+            retention: wiring.retention,
             store: wiring.store,
             assets: wiring.assets,
             catalogue: wiring.catalogue,

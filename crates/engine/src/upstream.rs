@@ -38,6 +38,10 @@ pub struct Account {
     pub credential: Credential,
     /// How often a running job is asked for.
     pub poll_every: Duration,
+    /// How many jobs may be there at once, all processes on one database together; any number where not set.
+    pub concurrency: Option<u32>,
+    /// How long a job may be there before it is given up; as long as its own time where not set.
+    pub deadline: Option<Duration>,
 }
 
 /// What leads to a provider.

@@ -8,6 +8,8 @@
 
 pub mod sqlite;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +21,7 @@ use filmgate_core::key::{Key, KeyChange, KeyRefusal, KeyStanding, ResetWithoutLi
 use filmgate_core::ledger::{Entry, PostingKind};
 use filmgate_core::money::{Delta, Nanos};
 use filmgate_core::repeat::{Answer, RetryCount};
+use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 
 #[derive(Debug, thiserror::Error)]
@@ -181,11 +184,75 @@ pub struct Page<T> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WorkerId(pub String);
 
+/// What a worker takes on when it claims.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intake {
+    pub by: WorkerId,
+    pub now: UnixTime,
+    /// How long a claim holds without being renewed.
+    pub lease: Duration,
+    /// The same for a job that waits or is being submitted: longer than any call to a provider takes.
+    pub submit_lease: Duration,
+    pub limit: u32,
+    pub places: Places,
+}
+
+/// How many jobs an account may have at its provider at once. An account without an entry has no such limit.
+pub type Places = Arc<BTreeMap<ProviderName, u32>>;
+
 /// A job taken up by a worker: `job.fence` is the worker's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     pub job: Job,
     pub lease_until: UnixTime,
+    /// How often a lease on it ran out, this time included, since something last came of it: so often whoever had
+    /// it died, or could not tell what became of it.
+    pub strikes: u32,
+    /// It was parked and its time is over.
+    pub parked: bool,
+}
+
+/// A job that nobody works on until an operator says so, or its time is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedJob {
+    pub job: VideoId,
+    pub workspace: WorkspaceId,
+    pub model: String,
+    /// The account it runs on, or was to be submitted on.
+    pub account: ProviderName,
+    pub status: Status,
+    pub created_at: UnixTime,
+    pub parked_at: UnixTime,
+    pub reason: String,
+    /// When it is ended all the same.
+    pub until: UnixTime,
+}
+
+/// From when on rows are of no use to anybody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prune {
+    pub now: UnixTime,
+    /// Timelines, attempts and outbox of jobs created before go.
+    pub history_before: UnixTime,
+    /// Of jobs that were created before and deleted by their owners, only the id stays.
+    pub deleted_before: UnixTime,
+    /// The most rows of each kind.
+    pub limit: u32,
+}
+
+/// How many rows went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    pub bindings: u64,
+    pub timeline: u64,
+    pub outbox: u64,
+    pub deleted_jobs: u64,
+}
+
+impl Pruned {
+    pub fn rows(&self) -> u64 {
+        self.bindings + self.timeline + self.outbox + self.deleted_jobs
+    }
 }
 
 /// What a commit is based on.
@@ -393,15 +460,19 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Where more is due than can be claimed, half of the places are for jobs that somebody has begun on, as far as
     /// there are any, and workspaces take turns with those that wait.
-    async fn claim_due(
+    ///
+    /// A job that waits is only claimed while its account has a place at its provider. A place is taken from the
+    /// claim on until the provider is done with the job; it is counted from the jobs themselves, so that none is lost
+    /// with a worker.
+    ///
+    /// A job whose row cannot be read is parked.
+    async fn claim_due(&self, intake: &Intake) -> Result<Vec<Claim>, StoreError>;
+    /// When the next job can be claimed: the earliest instant at which one is due, not leased, and has a place.
+    async fn next_due(
         &self,
-        by: &WorkerId,
         now: UnixTime,
-        lease: Duration,
-        limit: u32,
-    ) -> Result<Vec<Claim>, StoreError>;
-    /// When the next job can be claimed: the earliest instant at which one is due and not leased.
-    async fn next_due(&self) -> Result<Option<UnixTime>, StoreError>;
+        places: &Places,
+    ) -> Result<Option<UnixTime>, StoreError>;
     /// Prolongs the lease. `false` if the fence moved, or the lease was ended.
     async fn renew(&self, id: VideoId, fence: u64, until: UnixTime) -> Result<bool, StoreError>;
     /// Ends the lease without a change; the job can be claimed once it is due.
@@ -416,6 +487,33 @@ pub trait Store: Send + Sync + 'static {
         basis: Basis,
         transition: Transition,
     ) -> Result<Committed, StoreError>;
+
+    /// Takes a job out of everybody's work until `until`, by its claim. `false` if the fence moved.
+    async fn park(
+        &self,
+        id: VideoId,
+        fence: u64,
+        reason: &str,
+        until: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError>;
+    /// Gives a parked job back to work, as if nothing had happened to it. `None` if it is not parked.
+    async fn unpark(
+        &self,
+        id: VideoId,
+        now: UnixTime,
+        action: Action,
+    ) -> Result<Option<ParkedJob>, StoreError>;
+    async fn find_parked(&self, id: VideoId) -> Result<Option<ParkedJob>, StoreError>;
+    /// Oldest first, from behind the job `after`.
+    async fn parked(
+        &self,
+        workspace: Option<WorkspaceId>,
+        after: Option<VideoId>,
+        limit: u32,
+    ) -> Result<Page<ParkedJob>, StoreError>;
+    /// Any job, whoever owns it; `None` for one that is deleted.
+    async fn load_job(&self, id: VideoId) -> Result<Option<Job>, StoreError>;
 
     // Money.
 
@@ -535,6 +633,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Which of these object keys some row still names.
     async fn known_objects(&self, keys: Vec<String>) -> Result<Vec<String>, StoreError>;
+
+    // Housekeeping.
+
+    /// Whether it is the caller's turn to do what all processes on this database share: `true` for one of them, if
+    /// nobody began it within `every`.
+    async fn begin_chore(
+        &self,
+        name: &str,
+        now: UnixTime,
+        every: Duration,
+    ) -> Result<bool, StoreError>;
+    /// Removes rows that are of no use any more, a few at a time.
+    async fn prune(&self, what: Prune) -> Result<Pruned, StoreError>;
 
     /// Finishes what was taken on and closes. Calls after it answer [`StoreError::Closed`].
     async fn close(&self);

@@ -135,6 +135,8 @@ impl Gate {
                 secret: Secret::new(""),
             },
             poll_every: Duration::from_millis(20),
+            concurrency: None,
+            deadline: None,
         };
         let engine = Engine::new(Wiring {
             store,
@@ -144,6 +146,7 @@ impl Gate {
             clock,
             engine: EngineConfig::default(),
             billing: BillingConfig::default(),
+            retention: None,
         });
         engine.start();
         let nobody = Operator::default();

@@ -63,6 +63,9 @@ pub struct Terms {
     pub markup: BasisPoints,
     pub abandoned: Abandoned,
     pub ambiguous_submit: AmbiguousSubmit,
+    /// How long what the job stored is kept after its end; for ever where not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_seconds: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -138,6 +141,9 @@ pub fn admit(admission: &Admission) -> Transition {
                 .map(|video| format!("retry of {video}")),
         }),
         attempt: None,
+        account: admission.route[life.route.at].provider.clone(),
+        forgotten: Vec::new(),
+        action: None,
         life,
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::asset::{Asset, MissingOutput};
 use crate::failure::{Billed, Failure, FailureCode};
+use crate::id::KeyId;
 use crate::job::life::{Links, UnknownPolls};
 use crate::provider::{Delivery, NativeId, SubmitRepeat, Usage};
 use crate::time::UnixTime;
@@ -41,6 +42,8 @@ pub fn apply(job: &Job, event: Event, now: UnixTime) -> Result<Transition, Rejec
     match event {
         Event::Cancel { .. } => change.cancel(),
         Event::Expire => change.expire(),
+        Event::DeadlinePassed { deadline } => change.deadline_passed(deadline),
+        Event::WrittenOff { by } => change.written_off(by),
         Event::Claimed => change.claimed(),
         Event::Submitted {
             attempt,
@@ -71,6 +74,7 @@ pub fn apply(job: &Job, event: Event, now: UnixTime) -> Result<Transition, Rejec
         Event::FetchFailed { failure } => change.fetch_failed(failure),
         Event::FateKnown { billed, usage } => change.fate_known(billed, usage),
         Event::FatePending { wait } => change.fate_pending(wait),
+        Event::BytesExpired => change.bytes_expired(),
     }
 }
 
@@ -128,6 +132,74 @@ impl Change<'_> {
             | State::Failed { .. }
             | State::Cancelled
             | State::Expired { .. } => self.reject(),
+        }
+    }
+
+    fn deadline_passed(self, deadline: Duration) -> Outcome {
+        let State::Running { .. } = self.life.state else {
+            return self.reject();
+        };
+        let failure = Failure::permanent(
+            FailureCode::ProviderTimeout,
+            format!("the provider had no result within {} s", deadline.as_secs()),
+        );
+        self.abandon(State::Failed { failure })
+    }
+
+    /// Nobody is asked any more, so what is not known by now stays unknown.
+    fn written_off(mut self, by: Option<KeyId>) -> Outcome {
+        let unknown = Ending::GivenUp {
+            billed: Billed::Unknown,
+            usage: Usage::default(),
+        };
+        let (failure, state) = match by {
+            Some(_) => {
+                let failure =
+                    Failure::permanent(FailureCode::GatewayError, "the operator ended it");
+                (failure.clone(), State::Failed { failure })
+            }
+            None => {
+                let failure = Failure::permanent(
+                    FailureCode::Expired,
+                    "its time was over while nobody could work on it",
+                );
+                (failure.clone(), State::Expired { failure })
+            }
+        };
+        match self.life.state {
+            State::Accepted => {
+                self.end(state);
+                self.settle(Ending::GivenUp {
+                    billed: Billed::No,
+                    usage: Usage::default(),
+                });
+                self.done()
+            }
+            State::Submitting { .. } | State::Running { .. } => {
+                self.close_attempt(
+                    AttemptOutcome::Abandoned,
+                    Some(&failure.billed(Billed::Unknown)),
+                );
+                self.end(state);
+                self.settle(unknown);
+                self.done()
+            }
+            State::Fetching { ref delivery, .. } => {
+                let usage = delivery.usage;
+                let failure = Failure::permanent(FailureCode::OutputUnavailable, failure.message);
+                self.undelivered(failure, usage)
+            }
+            State::Completed { .. }
+            | State::Failed { .. }
+            | State::Cancelled
+            | State::Expired { .. } => {
+                if self.life.fate.is_none() {
+                    return self.reject();
+                }
+                self.close_attempt(AttemptOutcome::Abandoned, None);
+                self.settle(unknown);
+                self.done()
+            }
         }
     }
 
@@ -531,6 +603,18 @@ impl Change<'_> {
         }
         self.due_by(wait, deadline);
         self.quietly()
+    }
+
+    fn bytes_expired(mut self) -> Outcome {
+        let over = self.life.status().is_terminal() && self.life.fate.is_none();
+        let kept_long_enough = self.life.bytes_expire_at.is_some_and(|at| at <= self.now);
+        if !over || !kept_long_enough || self.life.bytes_removed_at.is_some() {
+            return self.reject();
+        }
+        self.forgotten = self.stored_objects();
+        self.life.bytes_removed_at = Some(self.now);
+        self.life.due_at = None;
+        self.done()
     }
 
     /// Whether the provider is done, but its links are dead.

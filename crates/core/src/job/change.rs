@@ -27,6 +27,8 @@ pub(super) struct Change<'a> {
     event: &'static str,
     actor: Actor,
     detail: Option<String>,
+    /// Keys of stored objects that are the job's no longer.
+    pub(super) forgotten: Vec<String>,
 }
 
 impl<'a> Change<'a> {
@@ -40,6 +42,7 @@ impl<'a> Change<'a> {
             event: event.name(),
             actor: event.actor(),
             detail: None,
+            forgotten: Vec::new(),
         }
     }
 
@@ -153,18 +156,50 @@ impl<'a> Change<'a> {
         self.finish(None)
     }
 
-    pub(super) fn finish(self, timeline: Option<TimelineEntry>) -> Outcome {
+    pub(super) fn finish(mut self, timeline: Option<TimelineEntry>) -> Outcome {
+        self.keep_bytes_for_a_while();
         let attempt = if self.life.attempt == self.job.life.attempt {
             None
         } else {
             self.life.attempt.clone()
         };
+        let account = self.job.admission.route[self.life.asks()].provider.clone();
         Ok(Transition {
             life: self.life,
             postings: self.postings,
             notices: self.notices,
             timeline,
             attempt,
+            account,
+            forgotten: self.forgotten,
+            action: None,
         })
+    }
+
+    /// A job that is over is looked at once more, when what it stored has been kept for long enough.
+    fn keep_bytes_for_a_while(&mut self) {
+        let Some(ended_at) = self.life.ended_at else {
+            return;
+        };
+        let Some(kept) = self.job.admission.terms.retention_seconds else {
+            return;
+        };
+        if self.life.bytes_removed_at.is_some() || self.stored_objects().is_empty() {
+            return;
+        }
+        let until = ended_at.plus(Duration::from_secs(kept));
+        self.life.bytes_expire_at = Some(until);
+        if self.life.fate.is_none() {
+            self.life.due_at = Some(until);
+        }
+    }
+
+    /// The keys of everything the job keeps in the asset store.
+    pub(super) fn stored_objects(&self) -> Vec<String> {
+        let inputs = self.job.admission.request.inputs.iter();
+        let inputs = inputs.map(|input| input.key.clone());
+        inputs
+            .chain(self.life.output_objects().map(str::to_owned))
+            .collect()
     }
 }

@@ -13,6 +13,7 @@ use crate::provider::{Delivery, NativeId, Usage};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
     Client(KeyId),
+    Operator(KeyId),
     Engine,
     Provider,
 }
@@ -21,6 +22,7 @@ impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(key) => write!(f, "client:{key}"),
+            Self::Operator(key) => write!(f, "operator:{key}"),
             Self::Engine => f.write_str("engine"),
             Self::Provider => f.write_str("provider"),
         }
@@ -35,6 +37,14 @@ pub enum Event {
     },
     /// `expires_after` has passed.
     Expire,
+    /// The provider has had the job for longer than its account allows.
+    DeadlinePassed {
+        deadline: Duration,
+    },
+    /// Ends whatever is left without asking anybody: an operator's word, or the end of a parked job's time.
+    WrittenOff {
+        by: Option<KeyId>,
+    },
     /// A worker is about to submit.
     Claimed,
     Submitted {
@@ -113,6 +123,8 @@ pub enum Event {
     FatePending {
         wait: Duration,
     },
+    /// What the job stored has been kept for as long as was promised.
+    BytesExpired,
 }
 
 impl Event {
@@ -121,6 +133,8 @@ impl Event {
         match self {
             Self::Cancel { .. } => "cancelled",
             Self::Expire => "expired",
+            Self::DeadlinePassed { .. } => "deadline_passed",
+            Self::WrittenOff { .. } => "written_off",
             Self::Claimed => "submitting",
             Self::Submitted { .. } => "submitted",
             Self::Refused { .. } => "refused",
@@ -140,12 +154,14 @@ impl Event {
             Self::FetchFailed { .. } => "fetch_failed",
             Self::FateKnown { .. } => "fate_known",
             Self::FatePending { .. } => "fate_pending",
+            Self::BytesExpired => "bytes_expired",
         }
     }
 
     pub const fn actor(&self) -> Actor {
         match self {
             Self::Cancel { by } => Actor::Client(*by),
+            Self::WrittenOff { by: Some(by) } => Actor::Operator(*by),
             Self::Submitted { .. }
             | Self::Refused { .. }
             | Self::Observed { .. }
@@ -155,6 +171,9 @@ impl Event {
             | Self::ExpiredUpstream { .. }
             | Self::FateKnown { .. } => Actor::Provider,
             Self::Expire
+            | Self::DeadlinePassed { .. }
+            | Self::WrittenOff { by: None }
+            | Self::BytesExpired
             | Self::Claimed
             | Self::AnswerLost { .. }
             | Self::StillLost { .. }

@@ -35,6 +35,12 @@ pub struct Life {
     pub provider_may_have_charged: bool,
     /// Set while a terminal job's last attempt may still cost money.
     pub fate: Option<Fate>,
+    /// When a terminal job's stored bytes, inputs included, are to be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_expire_at: Option<UnixTime>,
+    /// When they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_removed_at: Option<UnixTime>,
     /// When somebody must look at the job again; `None` when nothing is left to do.
     pub due_at: Option<UnixTime>,
 }
@@ -228,12 +234,42 @@ impl Life {
             settlement: None,
             provider_may_have_charged: false,
             fate: None,
+            bytes_expire_at: None,
+            bytes_removed_at: None,
             due_at: Some(admission.created_at),
         }
     }
 
     pub const fn status(&self) -> Status {
         self.state.status()
+    }
+
+    /// The candidate of the latest attempt, or the one that is asked next: an index into the route.
+    pub fn asks(&self) -> usize {
+        match (&self.state, &self.attempt) {
+            (State::Accepted, _) | (_, None) => self.route.at,
+            (_, Some(attempt)) => attempt.candidate,
+        }
+    }
+
+    /// The keys of the stored objects that the job made and still has.
+    pub fn output_objects(&self) -> impl Iterator<Item = &str> {
+        let assets = match &self.state {
+            State::Completed { assets, .. } if self.bytes_removed_at.is_none() => assets.as_slice(),
+            State::Completed { .. }
+            | State::Accepted
+            | State::Submitting { .. }
+            | State::Running { .. }
+            | State::Fetching { .. }
+            | State::Failed { .. }
+            | State::Cancelled
+            | State::Expired { .. } => &[],
+        };
+        assets.iter().flat_map(|asset| {
+            let thumbnail = asset.thumbnail.as_ref();
+            std::iter::once(asset.key.as_str())
+                .chain(thumbnail.map(|thumbnail| thumbnail.key.as_str()))
+        })
     }
 
     pub fn billing_state(&self) -> BillingState {

@@ -41,11 +41,7 @@ pub struct Job {
 impl Job {
     /// The candidate of the latest attempt, or the one that is asked next.
     pub fn candidate(&self) -> &Candidate {
-        let at = match (&self.life.state, &self.life.attempt) {
-            (State::Accepted, _) | (_, None) => self.life.route.at,
-            (_, Some(attempt)) => attempt.candidate,
-        };
-        &self.admission.route[at]
+        &self.admission.route[self.life.asks()]
     }
 
     /// The candidate the public API shows: of the latest attempt a provider took on, else the head of the

@@ -55,6 +55,7 @@ prop_compose! {
         ambiguous_submit in select(vec![AmbiguousSubmit::Fail, AmbiguousSubmit::Retry]),
         max_cost in select(vec![None, Some(50_000_000), Some(10_000_000)]),
         samples in 1u32..3,
+        retention_seconds in select(vec![None, Some(0), Some(100_000)]),
     ) -> Admission {
         let mut request = Request::new(ModelId("m/m".into()), "a boat");
         request.sample_count = samples;
@@ -71,7 +72,7 @@ prop_compose! {
             request: Arc::new(request),
             route: repeats.iter().enumerate().map(|(name, repeat)| candidate(name, *repeat, priced)).collect(),
             dropped: Vec::new(),
-            terms: Terms { mode: Mode::Metered, markup: BasisPoints(markup), abandoned, ambiguous_submit },
+            terms: Terms { mode: Mode::Metered, markup: BasisPoints(markup), abandoned, ambiguous_submit, retention_seconds },
             hold: priced.then(|| HoldTerms { id: HoldId::from_uuid(id), amount: nanos(50_000_000) }),
             quoted: None,
             retried_from: None,
@@ -144,6 +145,9 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         1 => Just(Event::Cancel { by: KeyId::from_uuid(Uuid::nil()) }),
         1 => Just(Event::Expire),
+        1 => Just(Event::DeadlinePassed { deadline: Duration::from_secs(60) }),
+        1 => any::<bool>().prop_map(|operator| Event::WrittenOff { by: operator.then(|| KeyId::from_uuid(Uuid::nil())) }),
+        1 => Just(Event::BytesExpired),
         6 => Just(Event::Claimed),
         6 => (attempt.clone(), expectation.clone())
             .prop_map(|(attempt, expectation)| Event::Submitted { attempt, native: NativeId(format!("n{attempt}")), expectation }),
@@ -360,9 +364,14 @@ impl Books {
             "money was settled twice"
         );
         let over = life.status().is_terminal() && life.fate.is_none();
+        let keeps_bytes = life.bytes_expire_at.is_some() && life.bytes_removed_at.is_none();
+        assert!(
+            !keeps_bytes || life.status().is_terminal(),
+            "only what has ended is counted down"
+        );
         assert_eq!(
             life.due_at.is_none(),
-            over,
+            over && !keeps_bytes,
             "work is left and nobody is to look, or the other way round"
         );
         assert!(
@@ -450,6 +459,7 @@ proptest! {
             books.take(Event::Expire, now);
             books.take(Event::FetchDelayed { wait: Duration::ZERO }, now);
             books.take(Event::FatePending { wait: Duration::ZERO }, now);
+            books.take(Event::BytesExpired, now);
         }
         prop_assert!(books.job.life.status().is_terminal());
         prop_assert!(books.job.life.due_at.is_none());
@@ -490,6 +500,7 @@ fn priced(repeats: &[SubmitRepeat]) -> Books {
             markup: BasisPoints(0),
             abandoned: Abandoned::User,
             ambiguous_submit: AmbiguousSubmit::Fail,
+            retention_seconds: None,
         },
         hold: Some(HoldTerms {
             id: HoldId::from_uuid(id),

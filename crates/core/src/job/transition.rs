@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, Life};
+use crate::action::Action;
 use crate::ledger::{Account, Posting};
 use crate::money::Delta;
+use crate::request::ProviderName;
 use crate::time::UnixTime;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,12 @@ pub struct Transition {
     pub timeline: Option<TimelineEntry>,
     /// The attempt's row as it is now, where this changed it.
     pub attempt: Option<Attempt>,
+    /// Whose account the job runs on, or is to be submitted on next.
+    pub account: ProviderName,
+    /// Keys of stored objects that are the job's no longer.
+    pub forgotten: Vec<String>,
+    /// The line in the operators' log, where an operator caused it.
+    pub action: Option<Action>,
 }
 
 impl Transition {

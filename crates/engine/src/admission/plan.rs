@@ -25,7 +25,7 @@ pub(super) struct Plan {
 impl Parts {
     pub(super) fn plan(&self, request: &Request) -> Result<Plan, AdmitError> {
         let model = self.model(request)?;
-        let terms = self.billing.terms(&self.config);
+        let terms = self.billing.terms(&self.config, self.retention);
         let (offers, mut dropped) = self.offers(model, request, terms)?;
         let priced: Vec<Option<Nanos>> = offers.iter().map(|offer| offer.hold).collect();
         let unpriced = if terms.mode == Mode::Prepaid {

@@ -4,6 +4,7 @@
 mod abandon;
 mod ingest;
 mod poll;
+mod retire;
 mod submit;
 
 use std::sync::Arc;

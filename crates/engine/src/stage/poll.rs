@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filmgate_core::failure::{Failure, FailureCode};
-use filmgate_core::job::Event;
+use filmgate_core::job::{Event, State};
 use filmgate_core::provider::{NativeId, Observation};
 use filmgate_store::{AfterCommit, StoreError};
 
@@ -19,12 +19,13 @@ const UNKNOWN_AGAIN: Duration = Duration::from_secs(20);
 impl Parts {
     pub(crate) async fn poll(&self, held: &mut Held) -> Result<(), StoreError> {
         let event = match self.observe(held).await {
-            Ok(observation) => self.event_of(held, observation),
+            Ok(observation) => self.overdue(held, self.event_of(held, observation)),
             Err(failure) => {
                 tracing::warn!(video.id = %held.id(), failure.code = failure.code.as_str(), "{}", failure.message);
-                Event::Unheard {
+                let unheard = Event::Unheard {
                     wait: failure.retry_after.unwrap_or(ASK_AGAIN),
-                }
+                };
+                self.overdue(held, unheard)
             }
         };
         // Links die: a job that has succeeded is fetched in the same breath.
@@ -38,6 +39,25 @@ impl Parts {
             return self.ingest(held).await;
         }
         Ok(())
+    }
+
+    /// `event`, or the end of the job where it says that the job goes on and it has gone on for too long.
+    fn overdue(&self, held: &Held, event: Event) -> Event {
+        let goes_on = matches!(
+            event,
+            Event::Observed { .. } | Event::Unheard { .. } | Event::NotKnown { .. }
+        );
+        let running = matches!(held.job.life.state, State::Running { .. });
+        let deadline = self.account(&held.job).ok().and_then(|it| it.deadline);
+        let accepted_at = held.job.life.attempt.as_ref().and_then(|it| it.accepted_at);
+        match (deadline, accepted_at) {
+            (Some(deadline), Some(accepted_at))
+                if goes_on && running && self.clock.now() >= accepted_at.plus(deadline) =>
+            {
+                Event::DeadlinePassed { deadline }
+            }
+            _ => event,
+        }
     }
 
     pub(super) async fn observe(&self, held: &Held) -> Result<Observation, Failure> {

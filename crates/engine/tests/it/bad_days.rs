@@ -4,7 +4,7 @@ use bytes::Bytes;
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::job::{AttemptOutcome, Event, State, Status, apply};
 use filmgate_core::provider::{NativeId, Observation, Recovered, SubmitRepeat, Submitted, Usage};
-use filmgate_store::{AfterCommit, Basis, WorkerId};
+use filmgate_store::{AfterCommit, Basis, Intake, Places, WorkerId};
 use std::time::Duration;
 
 use crate::house::{House, Script, film, succeeded};
@@ -147,7 +147,14 @@ async fn a_worker_that_dies_between_its_attempt_row_and_the_answer_is_succeeded_
     let lease = Duration::from_secs(90);
     let claim = house
         .store
-        .claim_due(&dead, house.engine.now(), lease, 1)
+        .claim_due(&Intake {
+            by: dead,
+            now: house.engine.now(),
+            lease,
+            submit_lease: lease,
+            limit: 1,
+            places: Places::default(),
+        })
         .await
         .unwrap()
         .remove(0);

@@ -378,6 +378,8 @@ fn wire(
             secret: Secret::new(""),
         },
         poll_every: Duration::from_secs(1),
+        concurrency: None,
+        deadline: None,
     };
     let assets = Assets::open(filmgate_assets::Config {
         url: format!("file:{}", directory.path().join("assets").display()),
@@ -392,5 +394,6 @@ fn wire(
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         engine: EngineConfig::default(),
         billing,
+        retention: None,
     })
 }

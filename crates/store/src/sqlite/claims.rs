@@ -1,41 +1,51 @@
 //! Claims: which due jobs a worker is handed.
 //!
 //! Where everything that is due can be claimed, it is. Where not, jobs that somebody has begun on and jobs that wait
-//! share the places, and among those that wait workspaces take turns, so that no flood of one stands before another.
+//! share what the worker can take on, and among those that wait workspaces take turns, so that no flood of one stands
+//! before another. A job that waits for an account whose places are all taken is passed by.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
+use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::jobs;
-use super::row::{JobRow, instant};
-use crate::{StoreError, WorkerId};
+use super::row::{JobRow, count, instant};
+use crate::{Intake, Places, StoreError};
 
 const UNDER_WAY: &str = "SELECT seq FROM jobs INDEXED BY jobs_under_way
     WHERE due_at IS NOT NULL AND state <> 'accepted' AND claimable_at <= ?1 ORDER BY claimable_at LIMIT ?2";
 const WAITING: &str = "SELECT seq FROM jobs INDEXED BY jobs_waiting
-    WHERE due_at IS NOT NULL AND state = 'accepted' AND claimable_at <= ?1 ORDER BY claimable_at LIMIT ?2";
-const WAITING_HERE: &str = "SELECT seq FROM jobs INDEXED BY jobs_by_turn
-    WHERE due_at IS NOT NULL AND state = 'accepted' AND workspace = ?1 AND claimable_at <= ?2
-    ORDER BY claimable_at LIMIT ?3";
+    WHERE due_at IS NOT NULL AND state = 'accepted' AND account = ?3 AND claimable_at <= ?1
+    ORDER BY claimable_at LIMIT ?2";
+const WAITING_HERE: &str = "SELECT claimable_at, seq FROM jobs INDEXED BY jobs_by_turn
+    WHERE due_at IS NOT NULL AND state = 'accepted' AND account = ?1 AND workspace = ?2 AND claimable_at <= ?3
+    ORDER BY claimable_at LIMIT ?4";
+const NEXT_ACCOUNT: &str = "SELECT account FROM jobs INDEXED BY jobs_waiting
+    WHERE due_at IS NOT NULL AND state = 'accepted' AND account > ?1 ORDER BY account LIMIT 1";
 const NEXT_WORKSPACE: &str = "SELECT workspace FROM jobs INDEXED BY jobs_by_turn
-    WHERE due_at IS NOT NULL AND state = 'accepted' AND workspace > ?1 ORDER BY workspace LIMIT 1";
+    WHERE due_at IS NOT NULL AND state = 'accepted' AND account = ?1 AND workspace > ?2
+    ORDER BY workspace LIMIT 1";
+const PLACES_TAKEN: &str = "SELECT count(*) FROM jobs INDEXED BY jobs_at_provider
+    WHERE (state IN ('submitting', 'running') OR (state = 'accepted' AND lease_until IS NOT NULL))
+        AND account = ?1 AND (state <> 'accepted' OR lease_until > ?2)";
 const EARLIEST_UNDER_WAY: &str = "SELECT min(claimable_at) FROM jobs INDEXED BY jobs_under_way
     WHERE due_at IS NOT NULL AND state <> 'accepted'";
 const EARLIEST_WAITING: &str = "SELECT min(claimable_at) FROM jobs INDEXED BY jobs_waiting
-    WHERE due_at IS NOT NULL AND state = 'accepted'";
+    WHERE due_at IS NOT NULL AND state = 'accepted' AND account = ?1";
 const END_LEASES_UNDER_WAY: &str =
-    "UPDATE jobs INDEXED BY jobs_under_way SET lease_until = NULL, lease_by = NULL
+    "UPDATE jobs INDEXED BY jobs_under_way SET lease_until = NULL, lease_by = NULL, strikes = strikes + 1
     WHERE due_at IS NOT NULL AND state <> 'accepted' AND lease_until IS NOT NULL";
 const END_LEASES_WAITING: &str =
-    "UPDATE jobs INDEXED BY jobs_waiting SET lease_until = NULL, lease_by = NULL
+    "UPDATE jobs INDEXED BY jobs_waiting SET lease_until = NULL, lease_by = NULL, strikes = strikes + 1
     WHERE due_at IS NOT NULL AND state = 'accepted' AND lease_until IS NOT NULL";
 const TAKE: &str =
-    "UPDATE jobs SET fence = fence + 1, lease_until = ?2, lease_by = ?3 WHERE seq = ?1
-    RETURNING id, due_at";
+    "UPDATE jobs SET fence = fence + 1, strikes = strikes + (lease_until IS NOT NULL),
+        lease_until = iif(state IN ('accepted', 'submitting'), ?3, ?2), lease_by = ?4
+    WHERE seq = ?1
+    RETURNING due_at, id, lease_until, strikes, parked_at IS NOT NULL";
 
 /// Whose turn it is; lost with the process, which only begins the round anew.
 #[derive(Debug, Default)]
@@ -45,71 +55,145 @@ pub(super) struct Turn(Mutex<Last>);
 struct Last {
     /// The workspace whose turn came last.
     workspace: String,
-    /// Whether jobs that somebody has begun on had the last place that could not be halved.
-    odd_place_was_for_begun: bool,
+    /// Whether jobs that somebody has begun on had the last turn that could not be halved.
+    odd_one_was_for_begun: bool,
+}
+
+/// A claim whose job is still a row.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) row: JobRow,
+    pub(super) id: String,
+    pub(super) lease_until: UnixTime,
+    pub(super) strikes: u32,
+    pub(super) parked: bool,
 }
 
 /// Takes leases on due jobs, longest due first.
 pub(super) fn claim_due(
     db: &Connection,
-    by: &WorkerId,
-    now: UnixTime,
-    lease: Duration,
-    limit: u32,
+    intake: &Intake,
     turn: &Turn,
-) -> Result<Vec<JobRow>, StoreError> {
-    let places = limit as usize;
-    let under_way = seqs(db, UNDER_WAY, now, places)?;
-    let mut chosen = seqs(db, WAITING, now, places + 1)?;
-    if under_way.len() + chosen.len() > places {
-        let half = turn.half(places);
-        let begun = under_way
-            .len()
-            .min(half.max(places.saturating_sub(chosen.len())));
-        if chosen.len() > places - begun {
-            chosen = turn.choose(db, now, places - begun)?;
+) -> Result<Vec<Taken>, StoreError> {
+    let most = intake.limit as usize;
+    let open = open_accounts(db, intake.now, &intake.places)?;
+    let begun = begun(db, intake.now, most)?;
+    let mut chosen = Vec::new();
+    for (account, room) in &open {
+        chosen.extend(waiting(db, account, intake.now, (*room).min(most + 1))?);
+    }
+    if begun.len() + chosen.len() > most {
+        let half = turn.half(most);
+        let begun_share = begun.len().min(half.max(most.saturating_sub(chosen.len())));
+        if chosen.len() > most - begun_share {
+            chosen = turn.choose(db, intake.now, most - begun_share, open)?;
         }
-        chosen.extend(&under_way[..begun]);
+        chosen.extend(&begun[..begun_share]);
     } else {
-        chosen.extend(under_way);
+        chosen.extend(begun);
     }
     let mut take = db.prepare_cached(TAKE)?;
     let mut taken = chosen
         .iter()
         .map(|seq| {
-            take.query_row(params![seq, now.plus(lease).millis(), by.0], |row| {
-                Ok((row.get(1)?, row.get(0)?))
+            take.query_row(
+                params![
+                    seq,
+                    intake.now.plus(intake.lease).millis(),
+                    intake.now.plus(intake.submit_lease).millis(),
+                    intake.by.0
+                ],
+                |row| {
+                    Ok((
+                        (row.get(0)?, row.get(1)?),
+                        (row.get(2)?, row.get(3)?, row.get(4)?),
+                    ))
+                },
+            )
+        })
+        .collect::<Result<Vec<((i64, String), (i64, u32, bool))>, _>>()?;
+    taken.sort_unstable();
+    taken
+        .into_iter()
+        .map(|((_, id), (lease_until, strikes, parked))| {
+            Ok(Taken {
+                row: jobs::load(db, &id)?,
+                id,
+                lease_until: instant(lease_until),
+                strikes,
+                parked,
             })
         })
-        .collect::<Result<Vec<(i64, String)>, _>>()?;
-    taken.sort_unstable();
-    taken.iter().map(|(_, id)| jobs::load(db, id)).collect()
+        .collect()
 }
 
-fn seqs(
+/// The accounts some job waits for that have places left, and how many.
+fn open_accounts(
     db: &Connection,
-    question: &str,
     now: UnixTime,
-    limit: usize,
-) -> Result<Vec<i64>, StoreError> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    places: &Places,
+) -> Result<Vec<(String, usize)>, StoreError> {
+    let mut next = db.prepare_cached(NEXT_ACCOUNT)?;
+    let mut open = Vec::new();
+    let mut account = String::new();
+    while let Some(found) = next
+        .query_row([&account], |row| row.get::<_, String>(0))
+        .optional()?
+    {
+        account = found;
+        let room = match places.get(&ProviderName(account.clone())) {
+            None => usize::MAX,
+            Some(most) => {
+                let taken: i64 = db
+                    .prepare_cached(PLACES_TAKEN)?
+                    .query_row(params![account, now.millis()], |row| row.get(0))?;
+                (*most as usize).saturating_sub(count("the places taken", taken)?)
+            }
+        };
+        if room > 0 {
+            open.push((account.clone(), room));
+        }
+    }
+    Ok(open)
+}
+
+fn begun(db: &Connection, now: UnixTime, limit: usize) -> Result<Vec<i64>, StoreError> {
     let found = db
-        .prepare_cached(question)?
-        .query_map(params![now.millis(), limit], |row| row.get(0))?
+        .prepare_cached(UNDER_WAY)?
+        .query_map(params![now.millis(), bound(limit)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     Ok(found)
 }
 
+fn waiting(
+    db: &Connection,
+    account: &str,
+    now: UnixTime,
+    limit: usize,
+) -> Result<Vec<i64>, StoreError> {
+    let found = db
+        .prepare_cached(WAITING)?
+        .query_map(params![now.millis(), bound(limit), account], |row| {
+            row.get(0)
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(found)
+}
+
+fn bound(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
 impl Turn {
-    /// How many of `places` are for jobs that somebody has begun on. A house that is full frees one place at a time:
+    /// How many of `most` are for jobs that somebody has begun on. A worker that is full takes on one job at a time:
     /// the odd one goes to either kind in turn, or one kind would have them all.
-    fn half(&self, places: usize) -> usize {
+    fn half(&self, most: usize) -> usize {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.is_multiple_of(2) {
-            return places / 2;
+        if most.is_multiple_of(2) {
+            return most / 2;
         }
-        last.odd_place_was_for_begun = !last.odd_place_was_for_begun;
-        places / 2 + usize::from(last.odd_place_was_for_begun)
+        last.odd_one_was_for_begun = !last.odd_one_was_for_begun;
+        most / 2 + usize::from(last.odd_one_was_for_begun)
     }
 
     /// One waiting job of each workspace after the last whose turn it was, then a second one of each, and so on.
@@ -117,18 +201,24 @@ impl Turn {
         &self,
         db: &Connection,
         now: UnixTime,
-        places: usize,
+        most: usize,
+        mut open: Vec<(String, usize)>,
     ) -> Result<Vec<i64>, StoreError> {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut queues = queues(db, now, places, &last.workspace)?;
-        let mut chosen = Vec::with_capacity(places);
-        while chosen.len() < places && !queues.is_empty() {
+        let mut queues = queues(db, now, most, &last.workspace, &open)?;
+        let mut chosen = Vec::with_capacity(most);
+        while chosen.len() < most && !queues.is_empty() {
             queues.retain_mut(|(workspace, queue)| {
-                if chosen.len() < places
-                    && let Some(seq) = queue.pop_front()
+                while chosen.len() < most
+                    && let Some(waiting) = queue.pop_front()
                 {
-                    chosen.push(seq);
-                    last.workspace.clone_from(workspace);
+                    let room = &mut open[waiting.account].1;
+                    if *room > 0 {
+                        *room -= 1;
+                        chosen.push(waiting.seq);
+                        last.workspace.clone_from(workspace);
+                        break;
+                    }
                 }
                 !queue.is_empty()
             });
@@ -137,47 +227,84 @@ impl Turn {
     }
 }
 
-/// The waiting jobs of up to `places` workspaces, those behind `last` first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    claimable_at: i64,
+    seq: i64,
+    /// Its place among the open accounts.
+    account: usize,
+}
+
+/// The waiting jobs of up to `most` workspaces, those behind `last` first; each longest due first.
 fn queues(
     db: &Connection,
     now: UnixTime,
-    places: usize,
+    most: usize,
     last: &str,
-) -> Result<Vec<(String, VecDeque<i64>)>, StoreError> {
-    let mut next = db.prepare_cached(NEXT_WORKSPACE)?;
-    let mut here = db.prepare_cached(WAITING_HERE)?;
-    let limit = i64::try_from(places).unwrap_or(i64::MAX);
-    let mut queues = Vec::new();
-    let (mut at, mut wrapped) = (last.to_owned(), false);
-    while queues.len() < places {
-        let found: Option<String> = next.query_row([&at], |row| row.get(0)).optional()?;
-        match found {
-            None if wrapped => break,
-            None => {
-                (at, wrapped) = (String::new(), true);
-                continue;
+    open: &[(String, usize)],
+) -> Result<Vec<(String, VecDeque<Waiting>)>, StoreError> {
+    // Behind the last one first, then round from the beginning.
+    let mut found: BTreeMap<(bool, String), Vec<Waiting>> = BTreeMap::new();
+    for (account, (name, room)) in open.iter().enumerate() {
+        let mut seen = 0;
+        let mut at = last.to_owned();
+        let mut wrapped = false;
+        while seen < most {
+            let next: Option<String> = db
+                .prepare_cached(NEXT_WORKSPACE)?
+                .query_row(params![name, at], |row| row.get(0))
+                .optional()?;
+            match next {
+                None if wrapped => break,
+                None => {
+                    (at, wrapped) = (String::new(), true);
+                    continue;
+                }
+                Some(workspace) if wrapped && workspace.as_str() > last => break,
+                Some(workspace) => at = workspace,
             }
-            Some(workspace) if wrapped && workspace.as_str() > last => break,
-            Some(workspace) => at = workspace,
-        }
-        let queue: VecDeque<i64> = here
-            .query_map(params![at, now.millis(), limit], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        if !queue.is_empty() {
-            queues.push((at.clone(), queue));
+            let mut here = db.prepare_cached(WAITING_HERE)?;
+            let limit = bound((*room).min(most));
+            let mut rows = here.query(params![name, at, now.millis(), limit])?;
+            let mut any = false;
+            while let Some(row) = rows.next()? {
+                any = true;
+                found
+                    .entry((wrapped, at.clone()))
+                    .or_default()
+                    .push(Waiting {
+                        claimable_at: row.get(0)?,
+                        seq: row.get(1)?,
+                        account,
+                    });
+            }
+            seen += usize::from(any);
         }
     }
-    Ok(queues)
+    let queues = found.into_iter().take(most);
+    Ok(queues
+        .map(|((_, workspace), mut waiting)| {
+            waiting.sort_unstable();
+            (workspace, waiting.into())
+        })
+        .collect())
 }
 
-pub(super) fn next_due(db: &Connection) -> Result<Option<UnixTime>, StoreError> {
-    let earliest = |question: &str| -> Result<Option<i64>, StoreError> {
-        Ok(db
-            .prepare_cached(question)?
-            .query_row([], |row| row.get(0))?)
-    };
-    let all = [earliest(EARLIEST_UNDER_WAY)?, earliest(EARLIEST_WAITING)?];
-    Ok(all.into_iter().flatten().min().map(instant))
+pub(super) fn next_due(
+    db: &Connection,
+    now: UnixTime,
+    places: &Places,
+) -> Result<Option<UnixTime>, StoreError> {
+    let mut earliest: Option<i64> = db
+        .prepare_cached(EARLIEST_UNDER_WAY)?
+        .query_row([], |row| row.get(0))?;
+    for (account, _) in open_accounts(db, now, places)? {
+        let waiting: Option<i64> = db
+            .prepare_cached(EARLIEST_WAITING)?
+            .query_row([account], |row| row.get(0))?;
+        earliest = earliest.into_iter().chain(waiting).min();
+    }
+    Ok(earliest.map(instant))
 }
 
 /// Ends every lease that keeps somebody from a job: whoever has the data directory to himself knows that
@@ -210,14 +337,19 @@ pub(super) mod tests {
     fn choosing_reads_indexes_in_their_order() {
         for (question, expected) in [
             (UNDER_WAY, "INDEX jobs_under_way (claimable_at<?)"),
-            (WAITING, "INDEX jobs_waiting (claimable_at<?)"),
+            (WAITING, "INDEX jobs_waiting (account=? AND claimable_at<?)"),
             (
                 WAITING_HERE,
-                "INDEX jobs_by_turn (workspace=? AND claimable_at<?)",
+                "INDEX jobs_by_turn (account=? AND workspace=? AND claimable_at<?)",
             ),
-            (NEXT_WORKSPACE, "INDEX jobs_by_turn (workspace>?)"),
+            (
+                NEXT_WORKSPACE,
+                "INDEX jobs_by_turn (account=? AND workspace>?)",
+            ),
+            (NEXT_ACCOUNT, "INDEX jobs_waiting (account>?)"),
+            (PLACES_TAKEN, "INDEX jobs_at_provider (account=?)"),
             (EARLIEST_UNDER_WAY, "SEARCH jobs USING INDEX jobs_under_way"),
-            (EARLIEST_WAITING, "SEARCH jobs USING INDEX jobs_waiting"),
+            (EARLIEST_WAITING, "INDEX jobs_waiting (account=?"),
         ] {
             let plan = plan(question);
             assert!(plan.contains(expected), "{question}: {plan}");

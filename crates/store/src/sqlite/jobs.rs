@@ -94,6 +94,7 @@ impl Creation {
             life.due_at.map(UnixTime::millis),
             self.life,
             key,
+            opening.account.0,
         ])?;
         db.prepare_cached("INSERT INTO admissions (job, admission) VALUES (?1, ?2)")?
             .execute(params![db.last_insert_rowid(), self.admission])?;
@@ -195,6 +196,15 @@ pub(super) fn load(db: &Connection, id: &str) -> Result<JobRow, StoreError> {
         .ok_or_else(|| StoreError::Corrupt(format!("there is no job {id} to work on")))
 }
 
+/// A job whoever owns it, unless it is deleted.
+pub(super) fn find_anywhere(db: &Connection, id: VideoId) -> Result<Option<JobRow>, StoreError> {
+    let found = db
+        .prepare_cached(sql!("jobs/find_anywhere"))?
+        .query_row([id.to_string()], JobRow::read)
+        .optional()?;
+    Ok(found)
+}
+
 /// Empties a terminal job of what its owner put in and got out. `false` if it is not there at `version`.
 pub(super) fn delete(
     db: &Connection,
@@ -218,14 +228,20 @@ pub(super) fn delete(
     let mut admission: Admission = from_json("an admission", &admission)?;
     let mut life: Life = from_json("a job's life", &life)?;
     objects::forget(db, &video, named_by_request(&admission.request))?;
-    objects::forget(db, &video, named_by_life(&life))?;
+    objects::forget(db, &video, life.output_objects())?;
     redact(&mut admission, &mut life);
     db.prepare_cached("UPDATE admissions SET admission = ?2 WHERE job = ?1")?
         .execute(params![seq, to_json(&admission)?])?;
     db.prepare_cached(
-        "UPDATE jobs SET life = ?2, session = NULL, deleted_at = ?3, version = version + 1 WHERE id = ?1",
+        "UPDATE jobs SET life = ?2, session = NULL, deleted_at = ?3, due_at = ?4, version = version + 1
+         WHERE id = ?1",
     )?
-    .execute(params![video, to_json(&life)?, now.millis()])?;
+    .execute(params![
+        video,
+        to_json(&life)?,
+        now.millis(),
+        life.due_at.map(UnixTime::millis)
+    ])?;
     repeats::acknowledge(db, id)?;
     Ok(true)
 }
@@ -245,6 +261,11 @@ fn redact(admission: &mut Admission, life: &mut Life) {
     if let State::Completed { assets, .. } = &mut life.state {
         assets.clear();
     }
+    // Nothing is left whose time could be over.
+    life.bytes_expire_at = None;
+    if life.fate.is_none() {
+        life.due_at = None;
+    }
 }
 
 /// The inputs' objects. An input that is not put yet has no key.
@@ -254,25 +275,4 @@ fn named_by_request(request: &Request) -> impl Iterator<Item = &str> {
         .iter()
         .map(|input| input.key.as_str())
         .filter(|key| !key.is_empty())
-}
-
-/// The outputs' objects, thumbnails included.
-pub(super) fn named_by_life(life: &Life) -> impl Iterator<Item = &str> {
-    let assets = match &life.state {
-        State::Completed { assets, .. } => assets.as_slice(),
-        State::Accepted
-        | State::Submitting { .. }
-        | State::Running { .. }
-        | State::Fetching { .. }
-        | State::Failed { .. }
-        | State::Cancelled
-        | State::Expired { .. } => &[],
-    };
-    assets.iter().flat_map(|asset| {
-        let thumbnail = asset
-            .thumbnail
-            .as_ref()
-            .map(|thumbnail| thumbnail.key.as_str());
-        std::iter::once(asset.key.as_str()).chain(thumbnail)
-    })
 }

@@ -12,6 +12,7 @@ const APPLICATION_ID: i64 = 1_179_405_639;
 const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
     M::up(include_str!("../../migrations/sqlite/0002_money.sql")),
+    M::up(include_str!("../../migrations/sqlite/0003_stuck_work.sql")),
 ];
 
 /// Brings the file up to this release's schema.

@@ -15,6 +15,7 @@ mod actions;
 mod activity;
 mod attempts;
 mod claims;
+mod housekeeping;
 mod idempotency;
 mod jobs;
 mod keys;
@@ -22,6 +23,7 @@ mod ledger;
 mod lists;
 mod objects;
 mod outbox;
+mod parking;
 mod repeats;
 mod sealed;
 mod standings;
@@ -52,8 +54,8 @@ use self::work::{Change, Outcome};
 use self::writer::{Lane, Writer};
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Inserted, ListJobs, NewJob, Once, Page, Recorded, Store, StoreError, StoredKey, StoredPosting,
-    UsageFilter, UsageRow, WorkerId,
+    Inserted, Intake, ListJobs, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned, Recorded,
+    Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
 };
 
 /// More than there are statements, so that none is ever prepared twice on a connection.
@@ -130,6 +132,24 @@ impl SqliteStore {
             readers,
             turn: Arc::default(),
         })
+    }
+}
+
+impl SqliteStore {
+    /// Nobody can work on what nobody can read, and it must not keep others from their work.
+    async fn park_unreadable(
+        &self,
+        id: String,
+        error: StoreError,
+        now: UnixTime,
+    ) -> Result<(), StoreError> {
+        tracing::error!(video.id = %id, error = &error as &dyn std::error::Error, "video {id} cannot be read and is parked");
+        let reason = error.to_string();
+        self.writer
+            .run(Lane::Work, move |db| {
+                parking::park_unreadable(db, &id, &reason, now)
+            })
+            .await
     }
 }
 
@@ -274,32 +294,35 @@ impl Store for SqliteStore {
     }
 
     #[tracing::instrument(name = "store.claim_due", level = "debug", skip_all)]
-    async fn claim_due(
-        &self,
-        by: &WorkerId,
-        now: UnixTime,
-        lease: Duration,
-        limit: u32,
-    ) -> Result<Vec<Claim>, StoreError> {
-        let (by, turn) = (by.clone(), Arc::clone(&self.turn));
-        let rows = self
+    async fn claim_due(&self, intake: &Intake) -> Result<Vec<Claim>, StoreError> {
+        let (asked, turn) = (intake.clone(), Arc::clone(&self.turn));
+        let taken = self
             .writer
-            .run(Lane::Work, move |db| {
-                claims::claim_due(db, &by, now, lease, limit, &turn)
-            })
+            .run(Lane::Work, move |db| claims::claim_due(db, &asked, &turn))
             .await?;
-        let lease_until = now.plus(lease);
-        let claim = |row: JobRow| {
-            Ok(Claim {
-                job: row.into_job()?,
-                lease_until,
-            })
-        };
-        rows.into_iter().map(claim).collect()
+        let mut claims = Vec::with_capacity(taken.len());
+        for taken in taken {
+            match taken.row.into_job() {
+                Ok(job) => claims.push(Claim {
+                    job,
+                    lease_until: taken.lease_until,
+                    strikes: taken.strikes,
+                    parked: taken.parked,
+                }),
+                Err(error) => self.park_unreadable(taken.id, error, intake.now).await?,
+            }
+        }
+        Ok(claims)
     }
 
-    async fn next_due(&self) -> Result<Option<UnixTime>, StoreError> {
-        self.readers.point(claims::next_due).await
+    async fn next_due(
+        &self,
+        now: UnixTime,
+        places: &Places,
+    ) -> Result<Option<UnixTime>, StoreError> {
+        self.readers
+            .point(|db| claims::next_due(db, now, places))
+            .await
     }
 
     async fn renew(&self, id: VideoId, fence: u64, until: UnixTime) -> Result<bool, StoreError> {
@@ -312,6 +335,53 @@ impl Store for SqliteStore {
         self.writer
             .run(Lane::Work, move |db| work::give_back(db, id, fence))
             .await
+    }
+
+    async fn park(
+        &self,
+        id: VideoId,
+        fence: u64,
+        reason: &str,
+        until: UnixTime,
+        now: UnixTime,
+    ) -> Result<bool, StoreError> {
+        let reason = reason.to_owned();
+        self.writer
+            .run(Lane::Work, move |db| {
+                parking::park(db, id, fence, &reason, until, now)
+            })
+            .await
+    }
+
+    async fn unpark(
+        &self,
+        id: VideoId,
+        now: UnixTime,
+        action: Action,
+    ) -> Result<Option<ParkedJob>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| parking::unpark(db, id, now, &action))
+            .await
+    }
+
+    async fn find_parked(&self, id: VideoId) -> Result<Option<ParkedJob>, StoreError> {
+        self.readers.point(|db| parking::find(db, id)).await
+    }
+
+    async fn parked(
+        &self,
+        workspace: Option<WorkspaceId>,
+        after: Option<VideoId>,
+        limit: u32,
+    ) -> Result<Page<ParkedJob>, StoreError> {
+        self.readers
+            .scan(move |db| parking::list(db, workspace, after, limit))
+            .await
+    }
+
+    async fn load_job(&self, id: VideoId) -> Result<Option<Job>, StoreError> {
+        let row = self.readers.point(|db| jobs::find_anywhere(db, id)).await?;
+        row.map(JobRow::into_job).transpose()
     }
 
     #[tracing::instrument(name = "store.commit", level = "debug", skip_all, fields(video.id = %id))]
@@ -532,6 +602,26 @@ impl Store for SqliteStore {
 
     async fn known_objects(&self, keys: Vec<String>) -> Result<Vec<String>, StoreError> {
         self.readers.scan(move |db| objects::known(db, keys)).await
+    }
+
+    async fn begin_chore(
+        &self,
+        name: &str,
+        now: UnixTime,
+        every: Duration,
+    ) -> Result<bool, StoreError> {
+        let name = name.to_owned();
+        self.writer
+            .run(Lane::Work, move |db| {
+                housekeeping::begin_chore(db, &name, now, every)
+            })
+            .await
+    }
+
+    async fn prune(&self, what: Prune) -> Result<Pruned, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| housekeeping::prune(db, what))
+            .await
     }
 
     async fn close(&self) {

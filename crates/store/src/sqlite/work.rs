@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::activity::{self, Settled};
 use super::row::{self, JobRow, stored, to_json};
-use super::{attempts, jobs, keys, ledger, objects, outbox, sql, standings, timeline};
+use super::{actions, attempts, jobs, keys, ledger, objects, outbox, sql, standings, timeline};
 use crate::{AfterCommit, Basis, StoreError};
 
 /// A transition with its texts written out, so that the writer's thread only stores them.
@@ -72,6 +72,7 @@ impl Change {
                     newly_shown_provider(life),
                     end_lease,
                     life.status().as_str(),
+                    self.transition.account.0,
                 ],
                 Settled::read,
             )
@@ -90,7 +91,12 @@ impl Change {
             timeline::append(db, &id, stored(version), entry)?;
         }
         outbox::append(db, &id, stored(version), &self.transition.notices)?;
-        objects::name(db, &id, jobs::named_by_life(life))?;
+        objects::name(db, &id, life.output_objects())?;
+        if let Some(action) = &self.transition.action {
+            actions::add(db, action)?;
+        }
+        let forgotten = self.transition.forgotten.iter().map(String::as_str);
+        objects::forget(db, &id, forgotten)?;
         Ok(Outcome::Committed { version })
     }
 

@@ -25,7 +25,7 @@ use filmgate_core::request::{Input, InputRole, MediaKind, ModelId, ProviderName,
 use filmgate_core::time::UnixTime;
 use filmgate_store::{
     AfterCommit, Basis, Binding, Claim, Committed, Created, Deed, Fingerprint, Found, Funds,
-    Inserted, NewJob, Once, Store, StoredKey, StoredPosting, WorkerId,
+    Inserted, Intake, NewJob, Once, Places, Store, StoredKey, StoredPosting, WorkerId,
 };
 
 pub(crate) const START: UnixTime = UnixTime::from_seconds(1_795_420_800);
@@ -51,6 +51,18 @@ pub(crate) fn entropy() -> Entropy {
 
 pub(crate) fn worker(name: &str) -> WorkerId {
     WorkerId(name.to_owned())
+}
+
+/// What a worker takes on where no account is limited.
+pub(crate) fn intake(by: &str, now: UnixTime, limit: u32) -> Intake {
+    Intake {
+        by: worker(by),
+        now,
+        lease: LEASE,
+        submit_lease: LEASE,
+        limit,
+        places: Places::default(),
+    }
 }
 
 pub(crate) async fn workspace(store: &dyn Store) -> WorkspaceId {
@@ -284,6 +296,7 @@ impl Video {
                 markup: self.markup,
                 abandoned: self.abandoned,
                 ambiguous_submit: AmbiguousSubmit::Fail,
+                retention_seconds: None,
             },
             hold,
             quoted: None,
@@ -410,7 +423,7 @@ pub(crate) fn cancel() -> Event {
 
 /// Claims the one job that is due.
 pub(crate) async fn claim(store: &dyn Store, by: &str, now: UnixTime) -> Claim {
-    let mut claims = store.claim_due(&worker(by), now, LEASE, 10).await.unwrap();
+    let mut claims = store.claim_due(&intake(by, now, 10)).await.unwrap();
     assert_eq!(claims.len(), 1, "one job was to be claimed");
     claims.remove(0)
 }
@@ -506,10 +519,7 @@ pub(crate) async fn find(store: &dyn Store, job: &Job) -> Job {
 pub(crate) async fn completed(store: &dyn Store, video: Video, key: &str) -> Job {
     let now = video.at;
     let mut job = video.create(store).await;
-    let claims = store
-        .claim_due(&worker("builder"), now, LEASE, 100)
-        .await
-        .unwrap();
+    let claims = store.claim_due(&intake("builder", now, 100)).await.unwrap();
     let claimed = claims
         .into_iter()
         .find(|claim| claim.job.admission.id == job.admission.id)

@@ -2,7 +2,7 @@
 
 use filmgate_core::job::Event;
 use filmgate_store::sqlite::{Config, SqliteStore};
-use filmgate_store::{AfterCommit, Committed, StoreError};
+use filmgate_store::{AfterCommit, Committed, Places, StoreError};
 
 use crate::builders::*;
 use crate::engine::{Database, Engine, Sqlite};
@@ -15,7 +15,10 @@ async fn reopening_ends_every_lease() {
     Video::of(workspace).create(&*db.store).await;
     let mut before = claim(&*db.store, "before", START).await.job;
     db.reopen().await;
-    assert_eq!(db.store.next_due().await.unwrap(), Some(START));
+    assert_eq!(
+        db.store.next_due(START, &Places::default()).await.unwrap(),
+        Some(START)
+    );
     let after = claim(&*db.store, "after", START).await.job;
     assert!(after.fence > before.fence);
     let keep = AfterCommit::KeepLease;

@@ -282,7 +282,7 @@ async fn work_goes_on_where_the_first_release_left_it() {
     let taken = fund(store, workspace, -7).await;
     assert_eq!(taken.kind, PostingKind::Adjustment);
     let later = START.plus(secs(10 * 86_400));
-    let claims = store.claim_due(&worker("a"), later, LEASE, 10).await;
+    let claims = store.claim_due(&intake("a", later, 10)).await;
     let mut claimed = claims.unwrap();
     assert_eq!(claimed.len(), 4, "two under way, one waiting, one fate");
     for claim in &mut claimed {

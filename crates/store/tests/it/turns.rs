@@ -7,7 +7,7 @@ use filmgate_core::id::{VideoId, WorkspaceId};
 use filmgate_core::job::{Event, Expectation, State};
 use filmgate_core::provider::NativeId;
 use filmgate_core::time::UnixTime;
-use filmgate_store::{Claim, Store};
+use filmgate_store::{Claim, Places, Store};
 
 use crate::builders::*;
 use crate::engine::{Database, on_every_engine};
@@ -28,7 +28,7 @@ on_every_engine![
 ];
 
 async fn claims(store: &dyn Store, now: UnixTime, limit: u32) -> Vec<Claim> {
-    let claims = store.claim_due(&worker("a"), now, LEASE, limit).await;
+    let claims = store.claim_due(&intake("a", now, limit)).await;
     claims.unwrap()
 }
 
@@ -292,7 +292,7 @@ async fn the_next_due_instant_takes_both_kinds_in(db: Database) {
     let store = &*db.store;
     let workspace = workspace(store).await;
     let at = |seconds| START.plus(secs(seconds));
-    let next = async || store.next_due().await.unwrap();
+    let next = async || store.next_due(START, &Places::default()).await.unwrap();
     run(store, workspace, 1, START, secs(30)).await;
     assert_eq!(next().await, Some(at(30)));
     wait(store, workspace, 1, at(20)).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use filmgate_core::id::{VideoId, WorkspaceId};
 use filmgate_core::job::{Event, State, Status, apply};
 use filmgate_core::provider::NativeId;
-use filmgate_store::{AfterCommit, Basis, Committed};
+use filmgate_store::{AfterCommit, Basis, Committed, Places};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestRunner};
@@ -46,7 +46,7 @@ async fn no_two_workers_claim_the_same_job(db: Database) {
             // Bounded, so that a store which hands jobs out twice fails instead of going on for ever.
             while taken.len() <= 60 {
                 let by = worker(&format!("worker-{number}"));
-                let claims = store.claim_due(&by, START, LEASE, 3).await.unwrap();
+                let claims = store.claim_due(&intake(&by.0, START, 3)).await.unwrap();
                 if claims.is_empty() {
                     break;
                 }
@@ -73,7 +73,7 @@ async fn the_longest_due_is_claimed_first(db: Database) {
     }
     expected.sort();
     let claims = store
-        .claim_due(&worker("a"), START.plus(secs(60)), LEASE, 2)
+        .claim_due(&intake("a", START.plus(secs(60)), 2))
         .await
         .unwrap();
     let claimed: Vec<_> = claims.iter().map(|claim| claim.job.admission.id).collect();
@@ -85,10 +85,7 @@ async fn a_job_is_not_claimed_before_it_is_due(db: Database) {
     let workspace = workspace(store).await;
     let later = START.plus(secs(1));
     Video::of(workspace).at(later).create(store).await;
-    let early = store
-        .claim_due(&worker("a"), START, LEASE, 10)
-        .await
-        .unwrap();
+    let early = store.claim_due(&intake("a", START, 10)).await.unwrap();
     assert!(early.is_empty());
     claim(store, "a", later).await;
 }
@@ -99,10 +96,7 @@ async fn a_lease_that_ran_out_lets_another_worker_in_and_the_first_has_lost(db: 
     Video::of(workspace).create(store).await;
     let mut first = claim(store, "first", START).await.job;
     let held = START.plus(LEASE - secs(1));
-    let none = store
-        .claim_due(&worker("second"), held, LEASE, 10)
-        .await
-        .unwrap();
+    let none = store.claim_due(&intake("second", held, 10)).await.unwrap();
     assert!(none.is_empty(), "the lease still runs");
 
     let later = START.plus(LEASE);
@@ -121,10 +115,7 @@ async fn a_lease_that_ran_out_lets_another_worker_in_and_the_first_has_lost(db: 
     let until = later.plus(LEASE * 10);
     assert!(!store.renew(id, first.fence, until).await.unwrap());
     store.give_back(id, first.fence).await.unwrap();
-    let none = store
-        .claim_due(&worker("third"), later, LEASE, 10)
-        .await
-        .unwrap();
+    let none = store.claim_due(&intake("third", later, 10)).await.unwrap();
     assert!(none.is_empty(), "only its holder gives a lease back");
     work(store, &mut second, vec![Event::Claimed], later).await;
 }
@@ -241,10 +232,7 @@ async fn a_clients_commit_leaves_the_lease_alone(db: Database) {
     work(store, &mut job, vec![Event::Claimed, submitted(1)], START).await;
     let mut seen = job.clone();
     change(store, &mut seen, cancel(), START).await;
-    let none = store
-        .claim_due(&worker("other"), START, LEASE, 10)
-        .await
-        .unwrap();
+    let none = store.claim_due(&intake("other", START, 10)).await.unwrap();
     assert!(none.is_empty());
     let until = START.plus(LEASE * 2);
     assert!(
@@ -253,7 +241,10 @@ async fn a_clients_commit_leaves_the_lease_alone(db: Database) {
             .await
             .unwrap()
     );
-    assert_eq!(store.next_due().await.unwrap(), Some(until));
+    assert_eq!(
+        store.next_due(START, &Places::default()).await.unwrap(),
+        Some(until)
+    );
 }
 
 async fn a_lease_that_was_ended_is_not_renewed(db: Database) {
@@ -291,20 +282,32 @@ async fn a_job_given_back_can_be_claimed_at_once(db: Database) {
 
 async fn the_next_due_instant_counts_leases_in(db: Database) {
     let store = &*db.store;
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(
+        store.next_due(START, &Places::default()).await.unwrap(),
+        None
+    );
     let workspace = workspace(store).await;
     Video::of(workspace).create(store).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(START));
+    assert_eq!(
+        store.next_due(START, &Places::default()).await.unwrap(),
+        Some(START)
+    );
     let mut job = claim(store, "worker", START).await.job;
-    assert_eq!(store.next_due().await.unwrap(), Some(START.plus(LEASE)));
+    assert_eq!(
+        store.next_due(START, &Places::default()).await.unwrap(),
+        Some(START.plus(LEASE))
+    );
     let later = START.plus(secs(5));
     Video::of(workspace).at(later).create(store).await;
-    assert_eq!(store.next_due().await.unwrap(), Some(later));
+    assert_eq!(
+        store.next_due(START, &Places::default()).await.unwrap(),
+        Some(later)
+    );
     commit(store, &mut job, cancel(), START, AfterCommit::EndLease).await;
     let mut other = claim(store, "worker", later).await.job;
     commit(store, &mut other, cancel(), later, AfterCommit::EndLease).await;
     assert_eq!(
-        store.next_due().await.unwrap(),
+        store.next_due(START, &Places::default()).await.unwrap(),
         None,
         "nothing is left to do"
     );
@@ -429,5 +432,8 @@ async fn history(db: &Database, workspace: WorkspaceId, events: &[usize]) {
         change(store, &mut job, event, now).await;
     }
     assert_eq!(store.audit().await.unwrap().holds_open, 0);
-    assert_eq!(store.next_due().await.unwrap(), None);
+    assert_eq!(
+        store.next_due(START, &Places::default()).await.unwrap(),
+        None
+    );
 }

@@ -1,0 +1,124 @@
+//! Housekeeping: rows and objects that are of no use to anybody any more are removed, a few at a time.
+//!
+//! One process on a database does it for all; which one is settled in the store each time, so that nobody has to be
+//! elected and a dead one is not missed.
+
+use std::time::Duration;
+
+use filmgate_assets::sweep::{SWEEP_AFTER, SweepError};
+use filmgate_core::time::UnixTime;
+use filmgate_store::{Prune, Pruned, StoreError};
+use futures::StreamExt;
+
+use crate::{Engine, Parts};
+
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// Few enough that nobody waits for it.
+const ROWS_AT_ONCE: u32 = 500;
+/// So many keys are looked up in one question.
+const KEYS_AT_ONCE: usize = 500;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tidied {
+    pub rows: Pruned,
+    /// Objects that no row named.
+    pub objects: u64,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TidyError {
+    #[error("the job store failed")]
+    Store(#[from] StoreError),
+    #[error("the asset store failed")]
+    Assets(#[from] SweepError),
+}
+
+impl Engine {
+    /// Does what is due of all housekeeping, as the loop does every minute.
+    pub async fn tidy(&self) -> Result<Tidied, TidyError> {
+        self.0.tidy().await
+    }
+}
+
+impl Parts {
+    pub(crate) async fn keep_house(&self) {
+        loop {
+            if let Err(error) = self.tidy().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "housekeeping is put off"
+                );
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn tidy(&self) -> Result<Tidied, TidyError> {
+        let mut tidied = Tidied::default();
+        let now = self.clock.now();
+        if self.store.begin_chore("prune", now, PRUNE_EVERY).await? {
+            tidied.rows = self.prune(now).await?;
+        }
+        if self.store.begin_chore("sweep", now, SWEEP_EVERY).await? {
+            tidied.objects = self.sweep(now).await?;
+        }
+        if tidied != Tidied::default() {
+            tracing::info!(
+                rows = tidied.rows.rows(),
+                objects = tidied.objects,
+                "removed what nobody needs any more"
+            );
+        }
+        Ok(tidied)
+    }
+
+    async fn prune(&self, now: UnixTime) -> Result<Pruned, StoreError> {
+        let kept = DAY * self.config.history_days;
+        let what = Prune {
+            now,
+            history_before: now.minus(kept),
+            deleted_before: now.minus(kept),
+            limit: ROWS_AT_ONCE,
+        };
+        let mut all = Pruned::default();
+        loop {
+            let some = self.store.prune(what).await?;
+            all.bindings += some.bindings;
+            all.timeline += some.timeline;
+            all.outbox += some.outbox;
+            all.deleted_jobs += some.deleted_jobs;
+            if some.rows() == 0 || self.stop.is_cancelled() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Removes objects that no row names and that are too old to belong to a job on its way.
+    async fn sweep(&self, now: UnixTime) -> Result<u64, TidyError> {
+        let old = self.assets.list_older_than(now.minus(SWEEP_AFTER));
+        let mut some = std::pin::pin!(old.chunks(KEYS_AT_ONCE));
+        let mut removed = 0;
+        while let Some(keys) = some.next().await {
+            let keys = keys.into_iter().collect::<Result<Vec<_>, _>>()?;
+            let names = keys.iter().map(ToString::to_string).collect();
+            let known = self.store.known_objects(names).await?;
+            for key in keys {
+                if !known.contains(&key.to_string()) {
+                    self.assets.delete(&key).await?;
+                    removed += 1;
+                }
+            }
+            if self.stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+}
