@@ -119,6 +119,15 @@ pub(crate) fn film() -> Bytes {
     .clone()
 }
 
+/// What the operator has set.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Setup {
+    pub(crate) billing: BillingConfig,
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) retention: Option<Duration>,
+}
+
 struct Scripted {
     name: ProviderName,
     repeat: SubmitRepeat,
@@ -184,7 +193,7 @@ pub(crate) struct House {
     pub(crate) caller: Caller,
     pub(crate) attempt_keys: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<Script>>,
-    billing: BillingConfig,
+    setup: Setup,
     directory: tempfile::TempDir,
 }
 
@@ -194,6 +203,14 @@ impl House {
     }
 
     pub(crate) async fn with(script: Script, billing: BillingConfig) -> Self {
+        let setup = Setup {
+            billing,
+            ..Setup::default()
+        };
+        Self::set_up(script, setup).await
+    }
+
+    pub(crate) async fn set_up(script: Script, setup: Setup) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock::at(START));
         let config = filmgate_store::sqlite::Config::at(directory.path().join("f.db"));
@@ -201,7 +218,7 @@ impl House {
             Arc::new(filmgate_store::sqlite::SqliteStore::open(config).unwrap());
         let script = Arc::new(Mutex::new(script));
         let attempt_keys = Arc::default();
-        let engine = wire(&store, &clock, &script, &attempt_keys, billing, &directory);
+        let engine = wire(&store, &clock, &script, &attempt_keys, setup, &directory);
         let Bootstrap::Made(made) = engine.bootstrap(None).await.unwrap() else {
             panic!("the store is new")
         };
@@ -216,7 +233,7 @@ impl House {
             caller,
             attempt_keys,
             script,
-            billing,
+            setup,
             directory,
         }
     }
@@ -228,7 +245,7 @@ impl House {
             &self.clock,
             &self.script,
             &self.attempt_keys,
-            self.billing,
+            self.setup,
             &self.directory,
         );
     }
@@ -278,6 +295,17 @@ impl House {
             .engine
             .cancel(self.caller.workspace, id, self.caller.key);
         cancelled.await.unwrap()
+    }
+
+    /// What the provider does from now on.
+    pub(crate) fn script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script.lock().unwrap());
+    }
+
+    /// Runs statements behind the store's back.
+    pub(crate) fn tamper(&self, statement: &str) {
+        let file = rusqlite::Connection::open(self.directory.path().join("f.db")).unwrap();
+        file.execute_batch(statement).unwrap();
     }
 
     /// Works on what is due until nothing is, without moving the clock.
@@ -343,7 +371,7 @@ fn wire(
     clock: &Arc<FakeClock>,
     script: &Arc<Mutex<Script>>,
     attempt_keys: &Arc<Mutex<Vec<String>>>,
-    billing: BillingConfig,
+    setup: Setup,
     directory: &tempfile::TempDir,
 ) -> Engine {
     let name = ProviderName("scripted".into());
@@ -378,8 +406,8 @@ fn wire(
             secret: Secret::new(""),
         },
         poll_every: Duration::from_secs(1),
-        concurrency: None,
-        deadline: None,
+        concurrency: setup.concurrency,
+        deadline: setup.deadline,
     };
     let assets = Assets::open(filmgate_assets::Config {
         url: format!("file:{}", directory.path().join("assets").display()),
@@ -393,7 +421,7 @@ fn wire(
         accounts: BTreeMap::from([(name, account)]),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         engine: EngineConfig::default(),
-        billing,
-        retention: None,
+        billing: setup.billing,
+        retention: setup.retention,
     })
 }

@@ -5,6 +5,8 @@
 
 mod bad_days;
 mod house;
+mod housekeeping;
 mod keys;
 mod money;
 mod repeats;
+mod stuck;

@@ -24,7 +24,7 @@ use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::{Input, InputRole, MediaKind, ModelId, ProviderName, Request, Shape};
 use filmgate_core::time::UnixTime;
 use filmgate_store::{
-    AfterCommit, Basis, Binding, Claim, Committed, Created, Deed, Fingerprint, Found, Funds,
+    AfterCommit, Audit, Basis, Binding, Claim, Committed, Created, Deed, Fingerprint, Found, Funds,
     Inserted, Intake, NewJob, Once, Places, Store, StoredKey, StoredPosting, WorkerId,
 };
 
@@ -153,6 +153,7 @@ pub(crate) struct Video {
     fingerprint: Option<Fingerprint>,
     markup: BasisPoints,
     abandoned: Abandoned,
+    retention: Option<Duration>,
 }
 
 impl Video {
@@ -169,6 +170,15 @@ impl Video {
             fingerprint: None,
             markup: BasisPoints(0),
             abandoned: Abandoned::User,
+            retention: None,
+        }
+    }
+
+    /// What it stores is removed so long after its end.
+    pub(crate) fn kept_for(self, retention: Duration) -> Self {
+        Self {
+            retention: Some(retention),
+            ..self
         }
     }
 
@@ -296,7 +306,7 @@ impl Video {
                 markup: self.markup,
                 abandoned: self.abandoned,
                 ambiguous_submit: AmbiguousSubmit::Fail,
-                retention_seconds: None,
+                retention_seconds: self.retention.map(|kept| kept.as_secs()),
             },
             hold,
             quoted: None,
@@ -415,6 +425,15 @@ pub(crate) fn stored(key: &str) -> Event {
     }
 }
 
+/// The answer of a provider that has no room just now.
+pub(crate) fn refused(attempt: u32) -> Event {
+    Event::Refused {
+        attempt,
+        failure: Failure::passing(FailureCode::RateLimited, "no room"),
+        jitter: Duration::ZERO,
+    }
+}
+
 pub(crate) fn cancel() -> Event {
     Event::Cancel {
         by: KeyId::mint(START, entropy()),
@@ -529,4 +548,14 @@ pub(crate) async fn completed(store: &dyn Store, video: Video, key: &str) -> Job
     work(store, &mut job, events, now).await;
     store.give_back(job.admission.id, job.fence).await.unwrap();
     job
+}
+
+/// Nothing is wrong with the books.
+pub(crate) fn assert_clean(audit: &Audit) {
+    let wrong = audit.holds_closed_twice
+        + audit.postings_unbalanced
+        + audit.balances_wrong
+        + audit.standings_wrong
+        + audit.activity_wrong;
+    assert_eq!((wrong, audit.sum), (0, 0), "{audit:?}");
 }
