@@ -15,6 +15,8 @@ use crate::{Engine, Parts};
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+/// A reading of the shared time that took longer both ways tells too little.
+const SLOWEST_READING: Duration = Duration::from_secs(1);
 /// Few enough that nobody waits for it.
 const ROWS_AT_ONCE: u32 = 500;
 /// So many keys are looked up in one question.
@@ -44,9 +46,22 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Sets the clock by the time that all processes on the store share, where there is one.
+    pub async fn set_clock(&self) -> Result<(), StoreError> {
+        self.0.set_clock().await
+    }
+}
+
 impl Parts {
     pub(crate) async fn keep_house(&self) {
         loop {
+            if let Err(error) = self.set_clock().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the shared time cannot be read"
+                );
+            }
             if let Err(error) = self.tidy().await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
@@ -58,6 +73,18 @@ impl Parts {
                 () = self.stop.cancelled() => return,
             }
         }
+    }
+
+    async fn set_clock(&self) -> Result<(), StoreError> {
+        let asked = self.clock.now();
+        if let Some(shared) = self.store.shared_time().await? {
+            // It was read about half-way.
+            let since = self.clock.now().since(asked) / 2;
+            if since < SLOWEST_READING {
+                self.clock.correct(shared.plus(since));
+            }
+        }
+        Ok(())
     }
 
     async fn tidy(&self) -> Result<Tidied, TidyError> {

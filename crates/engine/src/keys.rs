@@ -312,7 +312,11 @@ impl Engine {
         }
         let workspace = self.default_workspace().await?;
         let terms = KeyTerms::new("first key", Role::Admin);
-        let operator = Operator::default();
+        // Of several processes that start on an empty store one makes it.
+        let operator = Operator {
+            idempotency: Some(("bootstrap", "first key".to_owned())),
+            ..Operator::default()
+        };
         let Some(given) = given else {
             return match self.create_key(workspace, terms, &operator).await? {
                 Made::New(made) => Ok(Bootstrap::Made(made)),
@@ -332,17 +336,18 @@ impl Engine {
 
     /// The workspace of the first key; made now if there is none.
     pub async fn default_workspace(&self) -> Result<WorkspaceId, KeyError> {
-        let all = self.0.store.workspaces().await?;
-        match all
-            .iter()
-            .find(|workspace| workspace.name == DEFAULT_WORKSPACE)
-        {
-            Some(workspace) => Ok(workspace.id),
-            None => {
-                let name = DEFAULT_WORKSPACE.to_owned();
-                match self.create_workspace(name, &Operator::default()).await? {
-                    Made::New(made) | Made::Replayed(made) => Ok(made.id),
-                }
+        loop {
+            let all = self.0.store.workspaces().await?;
+            let mut all = all.iter();
+            if let Some(found) = all.find(|workspace| workspace.name == DEFAULT_WORKSPACE) {
+                return Ok(found.id);
+            }
+            let name = DEFAULT_WORKSPACE.to_owned();
+            match self.create_workspace(name, &Operator::default()).await {
+                Ok(Made::New(made) | Made::Replayed(made)) => return Ok(made.id),
+                // Another process was quicker.
+                Err(KeyError::NameTaken(_)) => {}
+                Err(error) => return Err(error),
             }
         }
     }

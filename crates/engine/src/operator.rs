@@ -47,16 +47,13 @@ impl Engine {
         detail: Value,
     ) -> Deed {
         let at = self.now();
-        let binding = match (&operator.idempotency, operator.caller) {
-            (Some((route, key)), Some(caller)) => Some(Binding {
-                workspace: caller.workspace,
-                route: (*route).to_owned(),
-                key: key.clone(),
-                digest: Sha256::digest(format!("{workspace} {detail}")).into(),
-                expires_at: at.plus(BINDING_LIFE),
-            }),
-            _ => None,
-        };
+        let binding = operator.idempotency.as_ref().map(|(route, key)| Binding {
+            workspace: operator.caller.map_or(workspace, |caller| caller.workspace),
+            route: (*route).to_owned(),
+            key: key.clone(),
+            digest: Sha256::digest(format!("{workspace} {detail}")).into(),
+            expires_at: at.plus(BINDING_LIFE),
+        });
         Deed {
             action: Action {
                 id: ActionId::mint(at, entropy::draw()),

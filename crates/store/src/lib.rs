@@ -410,6 +410,8 @@ pub enum Inserted {
 pub trait Store: Send + Sync + 'static {
     /// Whether a read and a write would work now.
     async fn ping(&self) -> Result<(), StoreError>;
+    /// The database's own time, where several processes go by it; `None` where only one can have it open.
+    async fn shared_time(&self) -> Result<Option<UnixTime>, StoreError>;
 
     // Jobs, as clients see them.
 

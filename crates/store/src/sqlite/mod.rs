@@ -213,6 +213,10 @@ impl Store for SqliteStore {
         self.readers.point(read).await
     }
 
+    async fn shared_time(&self) -> Result<Option<UnixTime>, StoreError> {
+        Ok(None)
+    }
+
     #[tracing::instrument(name = "store.create_job", level = "debug", skip_all, fields(video.id = %new.job.admission.id))]
     async fn create_job(&self, new: NewJob) -> Result<Created, StoreError> {
         let creation = Creation::encode(new)?;
