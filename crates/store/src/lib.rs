@@ -23,6 +23,7 @@ use filmgate_core::money::{Delta, Nanos};
 use filmgate_core::repeat::{Answer, RetryCount};
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
+use tokio::sync::broadcast;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -406,6 +407,15 @@ pub enum Inserted {
     Exists,
 }
 
+/// What another process on this database did, as a hint: it may come late, and some are lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// These jobs changed; `due` if there may be work to claim.
+    Changed { jobs: Vec<VideoId>, due: bool },
+    /// Hints were lost: anything may have changed.
+    Anything,
+}
+
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Whether a read and a write would work now.
@@ -435,6 +445,11 @@ pub trait Store: Send + Sync + 'static {
         workspace: WorkspaceId,
         id: VideoId,
     ) -> Result<Option<u64>, StoreError>;
+    /// The versions of those of these jobs that exist and are not deleted.
+    async fn versions_of(&self, jobs: Vec<VideoId>) -> Result<Vec<(VideoId, u64)>, StoreError>;
+    /// Hints of what other processes on this database change from now on. Nothing is ever heard where nobody else
+    /// can have it open: there the channel is closed from the start, and who listens need not look on his own either.
+    fn listen(&self) -> broadcast::Receiver<Heard>;
     /// A job by its audit id: a deleted one too, as far as deletion left it.
     async fn find_generation(
         &self,

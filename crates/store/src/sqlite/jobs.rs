@@ -188,6 +188,24 @@ pub(super) fn version_of(
         .transpose()
 }
 
+pub(super) fn versions_of(
+    db: &Connection,
+    jobs: Vec<VideoId>,
+) -> Result<Vec<(VideoId, u64)>, StoreError> {
+    let mut question =
+        db.prepare_cached("SELECT version FROM jobs WHERE id = ?1 AND deleted_at IS NULL")?;
+    let mut versions = Vec::with_capacity(jobs.len());
+    for id in jobs {
+        let found: Option<i64> = question
+            .query_row([id.to_string()], |row| row.get(0))
+            .optional()?;
+        if let Some(version) = found {
+            versions.push((id, count("a job's version", version)?));
+        }
+    }
+    Ok(versions)
+}
+
 /// The row of a job that must exist, deleted or not.
 pub(super) fn load(db: &Connection, id: &str) -> Result<JobRow, StoreError> {
     db.prepare_cached(sql!("jobs/load"))?

@@ -45,6 +45,7 @@ use filmgate_core::repeat::Answer;
 use filmgate_core::time::UnixTime;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::broadcast;
 
 use self::claims::Turn;
 use self::jobs::Creation;
@@ -54,8 +55,9 @@ use self::work::{Change, Outcome};
 use self::writer::{Lane, Writer};
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Inserted, Intake, ListJobs, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned, Recorded,
-    Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
+    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
+    Heard, Inserted, Intake, ListJobs, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
+    Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
 };
 
 /// More than there are statements, so that none is ever prepared twice on a connection.
@@ -260,6 +262,17 @@ impl Store for SqliteStore {
         self.readers
             .point(|db| jobs::version_of(db, workspace, id))
             .await
+    }
+
+    async fn versions_of(&self, jobs: Vec<VideoId>) -> Result<Vec<(VideoId, u64)>, StoreError> {
+        self.readers
+            .scan(move |db| jobs::versions_of(db, jobs))
+            .await
+    }
+
+    fn listen(&self) -> broadcast::Receiver<Heard> {
+        // Nobody holds the other end: the file is this process's own.
+        broadcast::channel(1).1
     }
 
     async fn find_generation(

@@ -9,6 +9,7 @@ use crate::engine::{Database, on_every_engine};
 on_every_engine![
     a_created_job_is_found_as_it_was_made,
     another_workspaces_job_is_absent,
+    the_versions_of_many_jobs_are_told_at_once_and_only_of_those_that_are_there,
     a_job_goes_from_creation_to_completion,
     a_deleted_job_leaves_its_books_behind,
     a_job_is_deleted_only_at_its_end_and_at_the_version_seen,
@@ -49,6 +50,32 @@ async fn another_workspaces_job_is_absent(db: Database) {
     assert_eq!(store.find_job(ours, id).await.unwrap(), Found::Absent);
     assert_eq!(store.find_generation(ours, generation).await.unwrap(), None);
     assert_eq!(store.version_of(ours, id).await.unwrap(), None);
+}
+
+async fn the_versions_of_many_jobs_are_told_at_once_and_only_of_those_that_are_there(db: Database) {
+    let store = &*db.store;
+    let (ours, theirs) = (workspace(store).await, workspace(store).await);
+    let untouched = Video::of(ours).create(store).await.admission.id;
+    let foreign = Video::of(theirs).create(store).await.admission.id;
+    let mut gone = Video::of(ours).create(store).await;
+    change(store, &mut gone, cancel(), START).await;
+    let deleted = gone.admission.id;
+    let never = Video::of(ours).build().job.admission.id;
+
+    let asked = vec![never, untouched, deleted, foreign];
+    let mut versions = store.versions_of(asked.clone()).await.unwrap();
+    versions.sort();
+    let mut expected = [(untouched, 1), (deleted, 2), (foreign, 1)];
+    expected.sort();
+    assert_eq!(versions, expected);
+
+    assert!(store.delete_job(deleted, 2, START).await.unwrap());
+    let mut versions = store.versions_of(asked).await.unwrap();
+    versions.sort();
+    let mut expected = [(untouched, 1), (foreign, 1)];
+    expected.sort();
+    assert_eq!(versions, expected);
+    assert_eq!(store.versions_of(Vec::new()).await.unwrap(), []);
 }
 
 async fn a_job_goes_from_creation_to_completion(db: Database) {

@@ -3,6 +3,7 @@
 use filmgate_core::job::Event;
 use filmgate_store::sqlite::{Config, SqliteStore};
 use filmgate_store::{AfterCommit, Committed, Places, StoreError};
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::builders::*;
 use crate::engine::{Database, Engine, Sqlite};
@@ -24,6 +25,13 @@ async fn reopening_ends_every_lease() {
     let keep = AfterCommit::KeepLease;
     let lost = commit(&*db.store, &mut before, Event::Claimed, START, keep).await;
     assert_eq!(lost, Committed::Lost);
+}
+
+#[tokio::test]
+async fn nothing_is_ever_heard_of_others_because_there_are_none() {
+    let files = Sqlite::new();
+    let mut heard = files.open().listen();
+    assert_eq!(heard.recv().await, Err(RecvError::Closed));
 }
 
 #[tokio::test]
