@@ -3,5 +3,7 @@
 //! Not here: emulated vendors (`upstreams`), anything a shipped binary needs.
 
 pub mod cluster;
+pub mod s3;
 
 pub use cluster::Cluster;
+pub use s3::S3Server;
