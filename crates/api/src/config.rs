@@ -1,8 +1,7 @@
 //! The sections `[server]` and `[video]` of the configuration.
 
+use filmgate_core::address::AddressBlock;
 use serde::{Deserialize, Deserializer};
-
-use crate::origin::Network;
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,10 +64,11 @@ impl Default for VideoConfig {
 /// Refused where the file is read, so that the fault is told with its place.
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let all = Vec::<String>::deserialize(deserializer)?;
-    match all.iter().find(|text| Network::parse(text).is_none()) {
-        Some(wrong) => Err(serde::de::Error::custom(format!(
-            "{wrong:?} is neither an IP address nor a network such as 10.0.0.0/8"
-        ))),
+    let wrong = all
+        .iter()
+        .find_map(|text| text.parse::<AddressBlock>().err());
+    match wrong {
+        Some(wrong) => Err(serde::de::Error::custom(wrong)),
         None => Ok(all),
     }
 }

@@ -4,6 +4,8 @@ use filmgate_core::frame_size::FrameSize;
 use filmgate_core::request::{InputRole, MediaKind, Refusal, Request, Shape};
 use serde::{Deserialize, Serialize};
 
+use crate::durations::Durations;
+
 #[derive(Debug, Clone)]
 pub struct Capabilities {
     pub duration: Durations,
@@ -12,19 +14,11 @@ pub struct Capabilities {
     pub audio: AudioMode,
     /// `None`: there is no seed.
     pub seed: Option<SeedRange>,
+    pub negative_prompt: bool,
     pub max_samples: u32,
     pub inputs: Vec<InputSlot>,
     /// The keys of `provider_params` it takes.
     pub passthrough: Vec<String>,
-}
-
-/// Whole seconds from `min` to `max`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Durations {
-    pub min: u32,
-    pub max: u32,
-    pub default: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,12 +52,6 @@ pub struct InputSlot {
     pub kind: MediaKind,
     pub role: InputRole,
     pub max: u32,
-}
-
-impl Durations {
-    pub fn offers(&self, seconds: u32) -> bool {
-        (self.min..=self.max).contains(&seconds)
-    }
 }
 
 impl Capabilities {
@@ -107,14 +95,7 @@ impl Capabilities {
         if self.duration.offers(seconds) {
             return Ok(seconds);
         }
-        Err(refusal(
-            "duration",
-            seconds,
-            format!(
-                "whole seconds from {} to {}",
-                self.duration.min, self.duration.max
-            ),
-        ))
+        Err(refusal("duration", seconds, self.duration.allowed()))
     }
 
     fn size(&self, request: &Request) -> Result<FrameSize, Refusal> {
@@ -264,7 +245,7 @@ impl Capabilities {
         }
     }
 
-    /// Fields that no built-in provider has yet: refused by name rather than dropped.
+    /// Fields that this pair has not, and some that no provider has yet: refused by name rather than dropped.
     fn check_absent(&self, request: &Request, refusals: &mut Vec<Refusal>) {
         let absent: [(&str, Option<String>); 8] = [
             (
@@ -272,6 +253,7 @@ impl Capabilities {
                 request
                     .negative_prompt
                     .as_ref()
+                    .filter(|_| !self.negative_prompt)
                     .map(|_| "a text".to_owned()),
             ),
             (

@@ -1,14 +1,18 @@
 //! What can be asked for: models, what each provider can do with them, and what that costs, as data.
 //!
 //! The files under `data/` are the built-in catalogue; they are checked when loaded, and a test loads
-//! them. Not here: whether a provider is configured or healthy (`engine`), its wire format.
+//! them. An operator declares more beside them, through the same checks. Not here: whether a provider is configured or healthy (`engine`), its wire format.
 
 mod capability;
 mod check;
+mod declared;
+mod durations;
 mod model;
 
-pub use capability::{AudioMode, Capabilities, Durations, InputSlot, OfferedSize, SeedRange};
+pub use capability::{AudioMode, Capabilities, InputSlot, OfferedSize, SeedRange};
 pub use check::CatalogueError;
+pub use declared::{Declared, DeclaredDurations, DeclaredFault, DeclaredSeed};
+pub use durations::{Durations, Lengths};
 pub use model::{Model, ModelStatus, Pair};
 
 use std::collections::BTreeMap;
@@ -36,6 +40,10 @@ impl Catalogue {
         for (file, text) in files {
             models.extend(model::read(file, text)?);
         }
+        Self::of(models)
+    }
+
+    fn of(models: Vec<Model>) -> Result<Self, CatalogueError> {
         let mut by_name = BTreeMap::new();
         for (at, model) in models.iter().enumerate() {
             check::model(model)?;

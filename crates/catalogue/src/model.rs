@@ -8,8 +8,9 @@ use filmgate_core::pricing::{Meter, PriceRules};
 use filmgate_core::request::{ModelId, ProviderName};
 use serde::{Deserialize, Serialize};
 
-use crate::capability::{AudioMode, Capabilities, Durations, InputSlot, OfferedSize, SeedRange};
+use crate::capability::{AudioMode, Capabilities, InputSlot, OfferedSize, SeedRange};
 use crate::check::CatalogueError;
+use crate::durations::Durations;
 
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -71,6 +72,8 @@ struct FilePair {
     audio: AudioMode,
     #[serde(default)]
     seed: Option<SeedRange>,
+    #[serde(default)]
+    negative_prompt: bool,
     max_samples: u32,
     #[serde(default)]
     passthrough: Vec<String>,
@@ -122,9 +125,7 @@ fn pair(model: &str, file: FilePair) -> Result<Pair, CatalogueError> {
                         model: model.to_owned(),
                         why: format!("output_second: {error}"),
                     })?;
-            Some(PriceRules {
-                meters: vec![Meter::OutputSecond { price_nanos }],
-            })
+            Some(by_output_second(price_nanos))
         }
     };
     let sizes = file
@@ -133,7 +134,7 @@ fn pair(model: &str, file: FilePair) -> Result<Pair, CatalogueError> {
         .flat_map(|(aspect_ratio, sizes)| {
             sizes.into_iter().map(move |size| OfferedSize {
                 size,
-                resolution: format!("{}p", size.width.min(size.height)),
+                resolution: resolution(size),
                 aspect_ratio: aspect_ratio.clone(),
             })
         })
@@ -147,10 +148,22 @@ fn pair(model: &str, file: FilePair) -> Result<Pair, CatalogueError> {
             default_size: file.default_size,
             audio: file.audio,
             seed: file.seed,
+            negative_prompt: file.negative_prompt,
             max_samples: file.max_samples,
             inputs: file.inputs,
             passthrough: file.passthrough,
         },
         price,
     })
+}
+
+pub(crate) fn by_output_second(price_nanos: Nanos) -> PriceRules {
+    PriceRules {
+        meters: vec![Meter::OutputSecond { price_nanos }],
+    }
+}
+
+/// The shorter side and a p.
+pub(crate) fn resolution(size: FrameSize) -> String {
+    format!("{}p", size.width.min(size.height))
 }

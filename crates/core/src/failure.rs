@@ -84,6 +84,26 @@ impl FailureCode {
         }
     }
 
+    /// Whether the same request may succeed later or elsewhere, as far as the code alone tells.
+    pub const fn may_pass(self) -> bool {
+        match self {
+            Self::ContentModerated
+            | Self::InvalidRequest
+            | Self::SubmissionAmbiguous
+            | Self::Expired
+            | Self::GatewayError => false,
+            Self::ProviderAuth
+            | Self::ProviderPermission
+            | Self::ProviderQuota
+            | Self::RateLimited
+            | Self::ModelUnavailable
+            | Self::ProviderError
+            | Self::ProviderTimeout
+            | Self::OutputInvalid
+            | Self::OutputUnavailable => true,
+        }
+    }
+
     /// What a user can do about it.
     pub const fn hint(self) -> Option<&'static str> {
         match self {
@@ -170,6 +190,14 @@ impl Failure {
     pub fn passing(code: FailureCode, message: impl Into<String>) -> Self {
         Self {
             retryable: true,
+            ..Self::permanent(code, message)
+        }
+    }
+
+    /// An unbilled failure of `code`, which tells whether it may pass.
+    pub fn of(code: FailureCode, message: impl Into<String>) -> Self {
+        Self {
+            retryable: code.may_pass(),
             ..Self::permanent(code, message)
         }
     }

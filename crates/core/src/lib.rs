@@ -11,6 +11,7 @@ pub mod id;
 pub mod money;
 pub mod time;
 
+pub mod address;
 pub mod asset;
 pub mod frame_size;
 pub mod request;

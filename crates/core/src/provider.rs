@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 
 use crate::asset::MissingOutput;
@@ -34,6 +35,12 @@ pub trait Provider: Send + Sync + 'static {
             secret: credential.secret.clone(),
             expires_in: None,
         })
+    }
+
+    /// The headers that carry `token`: on the adapter's own messages, and on the engine's when it fetches an
+    /// output that wants the credential. By default a bearer's; none where there is no secret.
+    fn proof(&self, token: &Token) -> HeaderMap {
+        bearer(token)
     }
 
     /// Buys the job.
@@ -98,6 +105,20 @@ pub struct Credential {
 pub struct Token {
     pub secret: Secret,
     pub expires_in: Option<Duration>,
+}
+
+/// `Authorization: Bearer` and the token; nothing where the token is empty or has no place in a header.
+pub fn bearer(token: &Token) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let secret = token.secret.expose();
+    if secret.is_empty() {
+        return headers;
+    }
+    if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {secret}")) {
+        value.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, value);
+    }
+    headers
 }
 
 /// Everything an adapter may know about a job.
@@ -191,6 +212,17 @@ pub fn done<T: Send + 'static>(value: T) -> Talk<T> {
     Box::new(Ready(Some(value)))
 }
 
+/// A conversation that fails before anything is sent.
+pub fn fail<T: 'static>(failure: Failure) -> Talk<T> {
+    struct Refused(Failure);
+    impl<T> Conversation<T> for Refused {
+        fn next(&mut self, _answer: Option<http::Response<Bytes>>) -> Step<T> {
+            Step::Failed(self.0.clone())
+        }
+    }
+    Box::new(Refused(failure))
+}
+
 /// A conversation of one message and one answer.
 pub fn ask<T, F>(message: http::Request<Body>, repeat: Repeat, read: F) -> Talk<T>
 where
@@ -271,7 +303,7 @@ pub struct Delivery {
 pub enum Source {
     Url {
         url: String,
-        /// Only ever to the vendor's own origin.
+        /// Fetched with the account's credential, which goes to the vendor's own origin and nowhere else.
         send_credential: bool,
     },
 }

@@ -15,7 +15,7 @@ use filmgate_core::frame_size::FrameSize;
 use filmgate_core::provider::{
     Body, CancelOutcome, Conversation, Delivery, Encoding, NativeId, Observation, Order, Part,
     Protocol, Provider, Recovered, Repeat, Source, Step, SubmitRepeat, Submitted, Talk, Token,
-    Usage, ask,
+    Usage, ask, fail,
 };
 use filmgate_core::request::{InputRole, MediaKind, ProviderName, Refusal, Request as CoreRequest};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -63,7 +63,7 @@ impl Provider for Testcard {
             Ok(draft) => ask(draft.submit(), Repeat::MayBuyTwice, |answer| {
                 read_submitted(&answer)
             }),
-            Err(failure) => refused(failure),
+            Err(failure) => fail(failure),
         }
     }
 
@@ -75,17 +75,17 @@ impl Provider for Testcard {
                     Ok(question) => ask(question, Repeat::Safe, |answer| {
                         read_recovered(&answer, native)
                     }),
-                    Err(failure) => refused(failure),
+                    Err(failure) => fail(failure),
                 }
             }
-            Err(failure) => refused(failure),
+            Err(failure) => fail(failure),
         }
     }
 
     fn poll(&self, order: &Order, native: &NativeId, _token: &Token) -> Talk<Observation> {
         let question = match question(Method::GET, &format!("/v1/renders/{}", native.0)) {
             Ok(question) => question,
-            Err(failure) => return refused(failure),
+            Err(failure) => return fail(failure),
         };
         Box::new(Persistent {
             draft: Draft::of(order),
@@ -102,7 +102,7 @@ impl Provider for Testcard {
     fn cancel(&self, order: &Order, native: &NativeId, _token: &Token) -> Talk<CancelOutcome> {
         let question = match question(Method::POST, &format!("/v1/renders/{}/cancel", native.0)) {
             Ok(question) => question,
-            Err(failure) => return refused(failure),
+            Err(failure) => return fail(failure),
         };
         Box::new(Persistent {
             draft: Draft::of(order),
@@ -298,17 +298,6 @@ impl<T> Conversation<T> for Persistent<T> {
     }
 }
 
-/// A conversation that fails before anything is sent.
-fn refused<T: 'static>(failure: Failure) -> Talk<T> {
-    struct Refused(Failure);
-    impl<T> Conversation<T> for Refused {
-        fn next(&mut self, _answer: Option<Response<Bytes>>) -> Step<T> {
-            Step::Failed(self.0.clone())
-        }
-    }
-    Box::new(Refused(failure))
-}
-
 /// A message without a body. Fails on an id that has no place in an address: none of the service's has.
 fn question(method: Method, path: &str) -> Result<Request<Body>, Failure> {
     message(method, path).body(Body::empty()).map_err(|_| {
@@ -459,35 +448,11 @@ fn missing(complaint: Complaint) -> MissingOutput {
 fn failed(answer: &Response<Bytes>, error: Complaint) -> Failure {
     let code = FailureCode::parse(&error.code).unwrap_or(FailureCode::ProviderError);
     let message = format!("the testcard failed the render: {}", code.as_str());
-    Failure {
-        retryable: may_pass(code),
-        ..Failure::permanent(code, message)
-    }
-    .from_provider(
+    Failure::of(code, message).from_provider(
         Some(answer.status().as_u16()),
         Some(error.code).filter(|code| !code.is_empty()),
         Some(error.message).filter(|message| !message.is_empty()),
     )
-}
-
-/// Whether the same request may succeed later or elsewhere.
-fn may_pass(code: FailureCode) -> bool {
-    match code {
-        FailureCode::ContentModerated
-        | FailureCode::InvalidRequest
-        | FailureCode::SubmissionAmbiguous
-        | FailureCode::Expired
-        | FailureCode::GatewayError => false,
-        FailureCode::ProviderAuth
-        | FailureCode::ProviderPermission
-        | FailureCode::ProviderQuota
-        | FailureCode::RateLimited
-        | FailureCode::ModelUnavailable
-        | FailureCode::ProviderError
-        | FailureCode::ProviderTimeout
-        | FailureCode::OutputInvalid
-        | FailureCode::OutputUnavailable => true,
-    }
 }
 
 /// A call that was refused, classified by its status.
@@ -508,16 +473,13 @@ fn refusal(answer: &Response<Bytes>) -> Failure {
     } else {
         format!("the testcard answered with status {}", status.as_u16())
     };
-    Failure {
-        retryable: may_pass(code),
-        ..Failure::permanent(code, message)
-    }
-    .retry_after(retry_after(answer))
-    .from_provider(
-        Some(status.as_u16()),
-        Some(said.code).filter(|code| !code.is_empty()),
-        Some(said.message).filter(|message| !message.is_empty()),
-    )
+    Failure::of(code, message)
+        .retry_after(retry_after(answer))
+        .from_provider(
+            Some(status.as_u16()),
+            Some(said.code).filter(|code| !code.is_empty()),
+            Some(said.message).filter(|message| !message.is_empty()),
+        )
 }
 
 /// An answer that says nothing this adapter knows.

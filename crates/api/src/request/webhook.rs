@@ -1,9 +1,11 @@
 //! Where notices may go: https, and a host that is public as far as its text tells.
 //!
-//! Not here: what the name resolves to, which is checked again when somebody connects.
+//! Not here: which addresses are public (`core::address`), and what the name resolves to, which is checked again when
+//! somebody connects.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
+use filmgate_core::address::{is_public, is_public_name};
 use url::{Host, Url};
 
 use super::shortened;
@@ -45,11 +47,8 @@ pub(crate) fn check_address(path: &str, text: &str) -> Result<(), ApiError> {
     }
     let public = match url.host() {
         Some(Host::Domain(name)) => is_public_name(name),
-        Some(Host::Ipv4(address)) => is_public_v4(address),
-        Some(Host::Ipv6(address)) => match IpAddr::V6(address).to_canonical() {
-            IpAddr::V4(address) => is_public_v4(address),
-            IpAddr::V6(address) => is_public_v6(address),
-        },
+        Some(Host::Ipv4(address)) => is_public(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => is_public(IpAddr::V6(address)),
         None => false,
     };
     if public {
@@ -90,41 +89,6 @@ pub(crate) fn known_events(path: &str, events: &[String]) -> Result<Vec<String>,
         ));
     }
     Ok(known.into_iter().cloned().collect())
-}
-
-fn is_public_name(name: &str) -> bool {
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    let private = ["localhost", "local", "internal", "localdomain", "home.arpa"];
-    name.contains('.')
-        && !private.iter().any(|suffix| {
-            name == *suffix
-                || name
-                    .strip_suffix(suffix)
-                    .is_some_and(|rest| rest.ends_with('.'))
-        })
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_broadcast()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 198 && (18..20).contains(&b)))
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [first, second, ..] = address.segments();
-    // Global unicast alone, without documentation and the ranges that tunnel to IPv4.
-    first & 0xe000 == 0x2000
-        && !(first == 0x2001 && (second == 0xdb8 || second == 0))
-        && first != 0x2002
 }
 
 #[cfg(test)]

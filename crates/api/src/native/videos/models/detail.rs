@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use filmgate_catalogue::{AudioMode, Capabilities};
+use filmgate_catalogue::{AudioMode, Capabilities, Lengths};
 use serde_json::{Value, json as value};
 
 /// What each field may hold at one provider.
 pub(super) fn detail(capabilities: &Capabilities) -> BTreeMap<&'static str, Value> {
     let duration = &capabilities.duration;
+    let mut lengths = value!({"type": "integer", "unit": "seconds", "min": duration.min(), "max": duration.max(), "default": duration.default});
+    if let Lengths::Listed(listed) = &duration.offered {
+        lengths["values"] = value!(listed);
+    }
     let sizes: Vec<String> = capabilities
         .sizes
         .iter()
@@ -16,10 +20,7 @@ pub(super) fn detail(capabilities: &Capabilities) -> BTreeMap<&'static str, Valu
     let default = capabilities.offered(capabilities.default_size);
     let mut detail = BTreeMap::from([
         ("prompt", value!({"type": "string", "max_length": 32_000})),
-        (
-            "duration",
-            value!({"type": "integer", "unit": "seconds", "min": duration.min, "max": duration.max, "default": duration.default}),
-        ),
+        ("duration", lengths),
         (
             "size",
             value!({"type": "string", "values": sizes, "default": capabilities.default_size.to_string()}),
@@ -57,6 +58,10 @@ pub(super) fn detail(capabilities: &Capabilities) -> BTreeMap<&'static str, Valu
     if let Some(seed) = capabilities.seed {
         let seed = value!({"type": "integer", "min": seed.min, "max": seed.max});
         detail.insert("seed", seed);
+    }
+    if capabilities.negative_prompt {
+        let text = value!({"type": "string", "max_length": 32_000});
+        detail.insert("negative_prompt", text);
     }
     if !capabilities.inputs.is_empty() {
         let slots: Vec<Value> = capabilities
