@@ -55,7 +55,6 @@ use self::work::{Change, Outcome};
 use self::writer::{Lane, Writer};
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
     Heard, Inserted, Intake, ListJobs, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
     Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
 };
