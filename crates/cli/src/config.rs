@@ -16,6 +16,8 @@ use serde::{Deserialize, Deserializer};
 
 /// The file that is read when none is named.
 const FILE: &str = "filmgate.toml";
+/// The data directory when none is named.
+const DATA: &str = "filmgate-data";
 const SECTIONS: [&str; 8] = [
     "server",
     "store",
@@ -29,6 +31,8 @@ const SECTIONS: [&str; 8] = [
 
 #[derive(Debug)]
 pub(crate) struct Config {
+    /// The data directory where the database is no file in it.
+    data: PathBuf,
     pub(crate) server: filmgate_api::Config,
     pub(crate) store: StoreConfig,
     pub(crate) assets: filmgate_assets::Config,
@@ -39,38 +43,111 @@ pub(crate) struct Config {
     pub(crate) providers: BTreeMap<String, ProviderConfig>,
 }
 
+impl Config {
+    /// Keeps what belongs to this process alone in `data`, and with a database file everything else too.
+    pub(crate) fn keep_in(&mut self, data: &Path) {
+        self.assets.spool_dir = data.join("spool");
+        if let Ok(Database::Postgres(_)) = self.store.database() {
+            self.data = data.to_owned();
+            return;
+        }
+        self.store.url = format!("sqlite:{}", data.join("filmgate.db").display());
+        self.assets.url = format!("file:{}", data.join("assets").display());
+    }
+
+    /// The directory that is this process's own.
+    pub(crate) fn data_directory(&self) -> PathBuf {
+        let file = match self.store.database() {
+            Ok(Database::Sqlite(file)) => file,
+            _ => return self.data.clone(),
+        };
+        match file
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty())
+        {
+            Some(parent) => parent.to_owned(),
+            None => PathBuf::from("."),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreConfig {
-    /// `sqlite:` and the path of the database file; its directory is the data directory.
+    /// `sqlite:` and the path of the database file, whose directory is the data directory; or `postgres://` and where
+    /// the server and its database are.
     pub(crate) url: String,
+    /// The most connections to PostgreSQL at once.
+    pub(crate) connections: u32,
+}
+
+/// Where the jobs are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Database {
+    /// A file, for one process.
+    Sqlite(PathBuf),
+    /// A server's address, for any number of processes.
+    Postgres(String),
 }
 
 impl Default for StoreConfig {
     fn default() -> Self {
         Self {
             url: "sqlite:filmgate-data/filmgate.db".to_owned(),
+            connections: 20,
         }
     }
 }
 
 impl StoreConfig {
-    /// The database file.
-    pub(crate) fn path(&self) -> Result<PathBuf, String> {
+    pub(crate) fn database(&self) -> Result<Database, String> {
+        let is_postgres = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| self.url.starts_with(scheme));
+        if is_postgres {
+            return Ok(Database::Postgres(self.url.clone()));
+        }
         match self.url.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() => Ok(PathBuf::from(path)),
+            Some(path) if !path.is_empty() => Ok(Database::Sqlite(PathBuf::from(path))),
             _ => Err(format!(
-                "store.url: {:?} was given, and sqlite:PATH is allowed",
-                self.url
+                "store.url: {:?} was given, and sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE is allowed",
+                self.shown_url()
             )),
         }
+    }
+
+    /// The URL without the password in it.
+    pub(crate) fn shown_url(&self) -> String {
+        let secret = self
+            .url
+            .split_once("://")
+            .and_then(|(_, rest)| rest.rsplit_once('@'))
+            .and_then(|(user, _)| user.split_once(':'))
+            .map(|(_, password)| password)
+            .filter(|password| !password.is_empty());
+        match secret {
+            Some(secret) => self.url.replacen(&format!(":{secret}@"), ":…@", 1),
+            None => self.url.clone(),
+        }
+    }
+
+    /// What only one of the two databases takes, or takes within limits.
+    fn faults(&self) -> impl Iterator<Item = String> {
+        let connections = (!(2..=1000).contains(&self.connections)).then(|| {
+            format!(
+                "store.connections: {} was given, and 2 to 1000 are allowed",
+                self.connections
+            )
+        });
+        self.database().err().into_iter().chain(connections)
     }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct SecurityConfig {
-    /// 64 hexadecimal characters. Beside SQLite, one is made on first start when none is given.
+    /// 64 hexadecimal characters. Beside SQLite, one is made on first start when none is given; with PostgreSQL all
+    /// processes are given the same.
     #[serde(deserialize_with = "secret")]
     pub(crate) master_key: Option<Secret>,
 }
@@ -157,6 +234,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
         }
     }
     let config = Config {
+        data: PathBuf::from(DATA),
         server: section(&figment, "server", &mut faults),
         store: section(&figment, "store", &mut faults),
         assets: section(&figment, "assets", &mut faults),
@@ -166,14 +244,34 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
         billing: section(&figment, "billing", &mut faults),
         providers: section(&figment, "providers", &mut faults),
     };
-    if let Err(fault) = config.store.path() {
-        faults.push(fault);
-    }
+    faults.extend(config.store.faults());
+    faults.extend(unshared(&config));
     if faults.is_empty() {
         Ok(config)
     } else {
         Err(Faults(faults))
     }
+}
+
+/// What every process on one database must have alike, and none can make up for itself.
+fn unshared(config: &Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !matches!(config.store.database(), Ok(Database::Postgres(_))) {
+        return faults;
+    }
+    if config.security.master_key.is_none() {
+        faults.push(
+            "security.master_key: nothing was given, and all processes on one PostgreSQL database need the same: 64 hexadecimal characters, such as `openssl rand -hex 32` prints"
+                .to_owned(),
+        );
+    }
+    if config.assets.url == filmgate_assets::Config::default().url {
+        faults.push(
+            "assets.url: nothing was given, and all processes on one PostgreSQL database need the same: s3://BUCKET/PREFIX, or file: and a directory on a file system they share"
+                .to_owned(),
+        );
+    }
+    faults
 }
 
 fn section<T: DeserializeOwned + Default>(
@@ -263,6 +361,49 @@ mod tests {
         let all = faults.join("\n");
         for expected in ["listne", "engine.workers", "banana", "mysql:x", "soon"] {
             assert!(all.contains(expected), "{expected} is not told in\n{all}");
+        }
+    }
+
+    #[test]
+    fn a_shared_database_needs_what_processes_must_have_alike() {
+        let url = "postgres://user:pass:w@rd@127.0.0.1:5432/filmgate";
+        let Faults(faults) = written(&format!("[store]\nurl = {url:?}")).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].starts_with("security.master_key: "));
+        assert!(faults[1].starts_with("assets.url: "));
+        let whole = format!(
+            "[store]\nurl = {url:?}\n[security]\nmaster_key = \"{}\"\n[assets]\nurl = \"s3://bucket\"",
+            "0".repeat(64)
+        );
+        let mut config = written(&whole).unwrap();
+        assert_eq!(
+            config.store.database(),
+            Ok(Database::Postgres(url.to_owned()))
+        );
+        config.keep_in(Path::new("here"));
+        assert_eq!(config.store.url, url, "it is nobody's own");
+        assert_eq!(config.assets.url, "s3://bucket");
+        assert_eq!(config.data_directory(), Path::new("here"));
+        assert_eq!(config.assets.spool_dir, Path::new("here/spool"));
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        for (url, shown) in [
+            (
+                "postgres://user:pass:w@rd@host/db",
+                "postgres://user:…@host/db",
+            ),
+            ("postgres://user@host/db", "postgres://user@host/db"),
+            ("postgres://host/db", "postgres://host/db"),
+            ("sqlite:a@b/c.db", "sqlite:a@b/c.db"),
+            ("mysql://user:secret@host", "mysql://user:…@host"),
+        ] {
+            let config = StoreConfig {
+                url: url.to_owned(),
+                ..StoreConfig::default()
+            };
+            assert_eq!(config.shown_url(), shown);
         }
     }
 

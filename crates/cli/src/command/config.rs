@@ -25,7 +25,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<ExitCode> {
     }
     print::line("the configuration is sound");
     print::line(format!("listens on   {}", config.server.listen));
-    print::line(format!("stores in    {}", config.store.url));
+    print::line(format!("stores in    {}", config.store.shown_url()));
     print::line(format!("keeps videos {}", config.assets.url));
     print::line(format!(
         "video API    {}",

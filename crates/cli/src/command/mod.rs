@@ -37,7 +37,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     json: bool,
     /// Where to keep the database, the videos and the keys: short for store.url, assets.url and
-    /// assets.spool_dir.
+    /// assets.spool_dir. With PostgreSQL, for what is this process's own alone.
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
     #[command(subcommand)]
@@ -113,9 +113,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Err(faults) => return Err(faults.into()),
     };
     if let Some(data) = &cli.data {
-        config.store.url = format!("sqlite:{}", data.join("filmgate.db").display());
-        config.assets.url = format!("file:{}", data.join("assets").display());
-        config.assets.spool_dir = data.join("spool");
+        config.keep_in(data);
     }
     let context = Context {
         config,

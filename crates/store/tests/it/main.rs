@@ -16,6 +16,7 @@ mod idempotency;
 mod jobs;
 mod key_limits;
 mod keys;
+mod leases;
 mod ledger;
 mod lists;
 mod parking;
