@@ -22,7 +22,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, ProviderConfig};
+use crate::config::{Config, Database, ProviderConfig, StoreConfig};
 use crate::data_dir::{DataDir, parse_master_key};
 
 /// A shutdown that takes longer than this leaves the rest to the next start.
@@ -44,19 +44,13 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Opens store and assets and takes the data directory. Nothing runs yet.
     pub(crate) async fn open(config: Config) -> Result<Self> {
-        let path = config.store.path().map_err(|fault| anyhow!(fault))?;
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(std::path::Path::new("."));
-        let data_dir = DataDir::take(directory)?;
+        let data_dir = DataDir::take(&config.data_directory())?;
         let master = match &config.security.master_key {
             Some(key) => parse_master_key(key.expose()).context("security.master_key")?,
             None => data_dir.master_key()?,
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
-        let store = SqliteStore::open(filmgate_store::sqlite::Config::at(path))?;
-        let store: Arc<dyn Store> = Arc::new(store);
+        let store = open_store(&config.store).await?;
         let link_keys = link_keys(store.as_ref(), &MasterKey::new(&master), clock.now()).await?;
         let assets = Assets::open(config.assets)?;
         let (accounts, testcard) = accounts(&config.providers)?;
@@ -70,6 +64,7 @@ impl Gateway {
             billing: config.billing,
             retention: None,
         });
+        engine.set_clock().await?;
         let stop = CancellationToken::new();
         let api = Api {
             limits: Arc::new(Limits::new(&config.server, &engine)),
@@ -134,6 +129,16 @@ impl Gateway {
             tracing::warn!("shutdown took too long; what is left is taken up at the next start");
         }
         self.store.close().await;
+    }
+}
+
+async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
+    match config.database().map_err(|fault| anyhow!(fault))? {
+        Database::Sqlite(path) => {
+            let store = SqliteStore::open(filmgate_store::sqlite::Config::at(path))?;
+            Ok(Arc::new(store))
+        }
+        Database::Postgres(_) => Err(anyhow!("store.url: this build has no PostgreSQL")),
     }
 }
 
