@@ -44,6 +44,15 @@ impl Engine {
     pub async fn tidy(&self) -> Result<Tidied, TidyError> {
         self.0.tidy().await
     }
+
+    /// Does all housekeeping now, whoever's turn it is.
+    pub async fn tidy_now(&self) -> Result<Tidied, TidyError> {
+        let now = self.now();
+        Ok(Tidied {
+            rows: self.0.prune(now).await?,
+            objects: self.0.sweep(now).await?,
+        })
+    }
 }
 
 impl Engine {

@@ -19,6 +19,14 @@ const STEPS: &[M<'static>] = &[
 ///
 /// Fails on a file of a newer release, and on one that is another program's.
 pub(super) fn run(db: &mut Connection) -> Result<(), StoreError> {
+    check(db)?;
+    Migrations::from_slice(STEPS)
+        .to_latest(db)
+        .map_err(|error| StoreError::Open(error.to_string()))
+}
+
+/// Whether this release knows the file, which may be a new one.
+pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
     let found: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -32,9 +40,7 @@ pub(super) fn run(db: &mut Connection) -> Result<(), StoreError> {
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
-    Migrations::from_slice(STEPS)
-        .to_latest(db)
-        .map_err(|error| StoreError::Open(error.to_string()))
+    Ok(())
 }
 
 #[cfg(test)]

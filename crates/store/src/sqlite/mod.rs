@@ -6,6 +6,7 @@
 //!
 //! Not here: the schema (`migrations/sqlite`).
 
+mod backup;
 mod migrate;
 mod readers;
 mod row;
@@ -47,6 +48,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::broadcast;
 
+pub use self::backup::backup;
 use self::claims::Turn;
 use self::jobs::Creation;
 use self::readers::Readers;
