@@ -1,1 +1,13 @@
-//! Emulated vendors, one per file, able to misbehave: for tests, `filmgate dev upstream` and the bench.
+//! Emulated vendors, able to misbehave: for tests, `filmgate dev upstream` and the bench.
+//!
+//! One vendor each: [`openai_compatible`]. What every vendor needs stands beside them: a [`clock`] that can be
+//! moved, and [`films`], the clips that are delivered.
+//!
+//! An emulator keeps everything in memory and forgets it with its process. It runs no task for a job: how a job
+//! stands follows from the time that has passed since it was accepted.
+//!
+//! Not here: speaking to a vendor (`providers`), servers that tests merely need (`testbed`).
+
+pub mod clock;
+pub mod films;
+pub mod openai_compatible;

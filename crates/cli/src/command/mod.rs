@@ -4,6 +4,7 @@
 mod catalogue;
 mod config;
 mod credits;
+mod dev;
 mod doctor;
 mod generate;
 mod keys;
@@ -89,6 +90,9 @@ enum Command {
     Catalogue(catalogue::Command),
     /// Print the API's OpenAPI 3.1 document.
     Openapi,
+    /// Help those who work on a gateway or its adapters.
+    #[command(subcommand)]
+    Dev(dev::Command),
 }
 
 /// What every command is handed.
@@ -104,6 +108,9 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
     }
     if let Command::Catalogue(command) = &cli.command {
         return catalogue::run(command);
+    }
+    if let Command::Dev(command) = cli.command {
+        return dev::run(command).await;
     }
     let mut config = match crate::config::read(cli.config.as_deref()) {
         Ok(config) => config,
@@ -139,7 +146,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Usage(args) => usage::run(context, args).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Doctor => doctor::run(context).await,
-        Command::Catalogue(_) | Command::Openapi => {
+        Command::Catalogue(_) | Command::Openapi | Command::Dev(_) => {
             unreachable!("these were run without a configuration")
         }
     };

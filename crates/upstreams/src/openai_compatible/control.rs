@@ -1,0 +1,104 @@
+//! The emulator's own routes, under `/_emulator`: what happened, and what is to happen.
+
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Emulator;
+use super::jobs::{Counts, JobRecord};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct About {
+    prompt: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Faults {
+    directives: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    advance_seconds: f64,
+}
+
+pub(super) fn router() -> Router<Emulator> {
+    Router::new()
+        .route("/counts", get(counts))
+        .route("/jobs", get(jobs))
+        .route("/restart", post(restart))
+        .route("/faults", get(faults).post(set_faults).delete(clear_faults))
+        .route("/release", post(release))
+        .route("/clock", post(clock))
+}
+
+/// Of everything, or of one prompt.
+async fn counts(State(emulator): State<Emulator>, Query(about): Query<About>) -> Response {
+    match about.prompt {
+        Some(prompt) => Json(emulator.prompt_counts(&prompt)).into_response(),
+        None => Json::<Counts>(emulator.counts()).into_response(),
+    }
+}
+
+async fn jobs(
+    State(emulator): State<Emulator>,
+    Query(about): Query<About>,
+) -> Json<Vec<JobRecord>> {
+    Json(match about.prompt {
+        Some(prompt) => emulator.jobs_of(&prompt),
+        None => emulator.all_jobs(),
+    })
+}
+
+async fn restart(State(emulator): State<Emulator>) -> StatusCode {
+    emulator.restart();
+    StatusCode::NO_CONTENT
+}
+
+async fn faults(State(emulator): State<Emulator>) -> Json<Value> {
+    Json(json!({"directives": emulator.faults()}))
+}
+
+async fn set_faults(State(emulator): State<Emulator>, Json(faults): Json<Faults>) -> Response {
+    match emulator.set_faults(&faults.directives) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(fault) => (
+            StatusCode::BAD_REQUEST,
+            Json(json!({"error": {"message": fault.to_string()}})),
+        )
+            .into_response(),
+    }
+}
+
+async fn clear_faults(State(emulator): State<Emulator>) -> StatusCode {
+    emulator.clear_faults();
+    StatusCode::NO_CONTENT
+}
+
+async fn release(State(emulator): State<Emulator>) -> StatusCode {
+    emulator.release();
+    StatusCode::NO_CONTENT
+}
+
+async fn clock(State(emulator): State<Emulator>, Json(step): Json<Step>) -> Response {
+    match Duration::try_from_secs_f64(step.advance_seconds) {
+        Ok(by) => {
+            emulator.clock().advance(by);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(fault) => (
+            StatusCode::BAD_REQUEST,
+            Json(json!({"error": {"message": format!("advance_seconds: {fault}")}})),
+        )
+            .into_response(),
+    }
+}

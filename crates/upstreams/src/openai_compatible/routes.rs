@@ -1,0 +1,475 @@
+//! The routes of the dialect: each counts, looks for the fault it has to meet, and answers.
+//!
+//! Not here: the emulator's own routes (`control`).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::content::{self, Meter, PAGE_FOR_PEOPLE};
+use super::fault::{ContentFault, Ending, PollFault, Script, Spoilt, Status, SubmitFault};
+use super::flavour::{Flavour, Occasion, View};
+use super::form::{Encoding, Form};
+use super::jobs::{Farewell, Job, Phase, Plan, count, lock};
+use super::order::Order;
+use super::refusal::Refusal;
+use super::{Emulator, Storage, control};
+
+const DEFAULT_PAGE: usize = 20;
+const LARGEST_PAGE: usize = 100;
+/// A status that no client can know.
+const UNKNOWN_STATUS: &str = "post_processing";
+
+/// Everything this server answers.
+pub(crate) fn router(emulator: Emulator) -> Router {
+    let flavour = emulator.flavour();
+    let mut one = get(poll);
+    if flavour.has_delete() {
+        one = one.delete(delete);
+    }
+    let mut dialect = Router::new()
+        .route("/videos", post(submit).get(list))
+        .route("/videos/{id}", one)
+        .route("/videos/{id}/content", get(content))
+        .route("/models", get(models));
+    if flavour.has_remix() {
+        dialect = dialect.route("/videos/{id}/remix", post(remix));
+    }
+    let dialect = dialect.layer(middleware::from_fn_with_state(emulator.clone(), authorise));
+    let mut router = Router::new().nest("/v1", dialect.clone());
+    if flavour == Flavour::Litellm {
+        router = router.merge(dialect);
+    }
+    if emulator.config().storage == Storage::Cloud {
+        router = router.route("/bucket/{id}/{file}", get(uploaded));
+    }
+    router
+        .nest("/_emulator", control::router())
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
+        .with_state(emulator)
+}
+
+async fn authorise(State(emulator): State<Emulator>, request: Request, next: Next) -> Response {
+    let key = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
+    match &emulator.config().api_key {
+        Some(wanted) if key != Some(wanted) => Refusal::key().answer(emulator.flavour()),
+        _ => next.run(request).await,
+    }
+}
+
+async fn submit(State(emulator): State<Emulator>, request: Request) -> Response {
+    emulator.count(|calls| &calls.submits);
+    let origin = origin(request.headers());
+    let created = async {
+        let form = Form::read(request).await?;
+        let order = Order::read(form, emulator.config())?;
+        accept(&emulator, order, None, origin).await
+    };
+    emulator.answered(created.await)
+}
+
+/// A new job from an old one and another prompt.
+async fn remix(
+    State(emulator): State<Emulator>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Response {
+    emulator.count(|calls| &calls.submits);
+    let origin = origin(request.headers());
+    let created = async {
+        let mut form = Form::read(request).await?;
+        let old = emulator.load(&id)?;
+        form.encoding = Encoding::Json;
+        let again = [
+            ("model", json!(old.order.model)),
+            ("seconds", json!(old.order.seconds)),
+            ("size", json!(old.order.size)),
+        ];
+        for (field, value) in again {
+            form.fields.insert(field.to_owned(), value);
+        }
+        let order = Order::read(form, emulator.config())?;
+        accept(&emulator, order, Some(old.id.clone()), origin).await
+    };
+    emulator.answered(created.await)
+}
+
+async fn accept(
+    emulator: &Emulator,
+    order: Order,
+    remixed_from: Option<String>,
+    origin: String,
+) -> Result<Response, Refusal> {
+    let mut script = Script::of_prompt(&order.prompt)
+        .map_err(|unknown| Refusal::bad_request(unknown.to_string()))?;
+    emulator
+        .films()
+        .check(&order.cut(0))
+        .map_err(Refusal::bad_request)?;
+    let index = emulator.jobs().note_submit(&order.prompt);
+    let standing = emulator.standing();
+    script.fall_back_to(&standing.script);
+    let fault = standing
+        .submit()
+        .or_else(|| script.submit.at(index).cloned());
+    if let Some(SubmitFault::Refused(how)) = &fault {
+        return Ok(spoil(emulator, how, StatusCode::OK, &Value::Null).await);
+    }
+    let config = emulator.config();
+    let late = script.slow_submit;
+    let plan = Plan {
+        queue: script.queue.unwrap_or(config.queue),
+        render: match script.ending {
+            Some(Ending::Stuck) => None,
+            Some(Ending::Fails(_)) | None => Some(script.render.unwrap_or(config.render)),
+        },
+        remixed_from,
+    };
+    let now = emulator.now();
+    let flavour = emulator.flavour();
+    let job = emulator
+        .jobs()
+        .accept(order, script, plan, now, |digits, order| {
+            flavour.id(digits, order)
+        })
+        .map_err(|_full| Refusal::full(config.max_running.unwrap_or(usize::MAX)))?;
+    emulator.changed();
+    if let Some(late) = late {
+        tokio::select! {
+            () = tokio::time::sleep(late) => {}
+            () = emulator.stopping().cancelled() => {}
+        }
+    }
+    let (status, body) = flavour.tell(&job, &view(emulator, Occasion::Submit, origin));
+    Ok(match &fault {
+        Some(SubmitFault::Accepted(how)) => spoil(emulator, how, status, &body).await,
+        Some(SubmitFault::Refused(_)) | None => (status, Json(body)).into_response(),
+    })
+}
+
+async fn poll(
+    State(emulator): State<Emulator>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    emulator.count(|calls| &calls.polls);
+    let standing = emulator.standing().poll();
+    let job = match emulator.load(&id) {
+        Ok(job) => job,
+        Err(unknown) => {
+            return match standing {
+                Some(PollFault::Spoilt(how)) => {
+                    spoil(&emulator, &how, StatusCode::OK, &Value::Null).await
+                }
+                Some(PollFault::UnknownStatus) | None => unknown.answer(emulator.flavour()),
+            };
+        }
+    };
+    let index = count(&job.polls);
+    let fault = standing.or_else(|| job.script.poll.at(index).cloned());
+    let view = view(&emulator, Occasion::Poll(index), origin(&headers));
+    let (status, mut body) = emulator.flavour().tell(&job, &view);
+    match fault {
+        None => {
+            if matches!(job.phase(view.now), Phase::Completed | Phase::Failed(_)) {
+                job.tell(view.now);
+            }
+            (status, Json(body)).into_response()
+        }
+        Some(PollFault::UnknownStatus) => {
+            body["status"] = json!(UNKNOWN_STATUS);
+            Json(body).into_response()
+        }
+        Some(PollFault::Spoilt(how)) => spoil(&emulator, &how, status, &body).await,
+    }
+}
+
+async fn list(
+    State(emulator): State<Emulator>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    emulator.count(|calls| &calls.lists);
+    let flavour = emulator.flavour();
+    let asked = query.get("limit").map(|limit| limit.parse::<usize>());
+    let limit = match asked {
+        None => DEFAULT_PAGE,
+        Some(Ok(limit)) if limit <= LARGEST_PAGE => limit,
+        Some(_) => {
+            let message = format!("limit: a whole number to {LARGEST_PAGE} is allowed");
+            return match flavour {
+                Flavour::OpenAi | Flavour::Litellm => Refusal::bad_request(message),
+                Flavour::VllmOmni | Flavour::Sglang => Refusal::field("limit", message),
+            }
+            .answer(flavour);
+        }
+    };
+    let after = match query.get("after").map(|after| emulator.jobs().find(after)) {
+        Some(None) => return Json(page(flavour, &[], false)).into_response(),
+        Some(Some(job)) => Some(job),
+        None => None,
+    };
+    let newest_first = query.get("order").is_none_or(|order| order != "asc");
+    let (jobs, more) = emulator.jobs().page(after.as_deref(), newest_first, limit);
+    let view = view(&emulator, Occasion::List, origin(&headers));
+    let told: Vec<_> = jobs.iter().map(|job| flavour.tell(job, &view).1).collect();
+    Json(page(flavour, &told, more)).into_response()
+}
+
+fn page(flavour: Flavour, told: &[Value], more: bool) -> Value {
+    match flavour {
+        Flavour::Sglang => json!({"data": told, "object": "list"}),
+        Flavour::OpenAi | Flavour::VllmOmni | Flavour::Litellm => json!({
+            "object": "list",
+            "data": told,
+            "first_id": told.first().map(|job| &job["id"]),
+            "last_id": told.last().map(|job| &job["id"]),
+            "has_more": more,
+        }),
+    }
+}
+
+async fn delete(
+    State(emulator): State<Emulator>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    emulator.count(|calls| &calls.deletes);
+    let flavour = emulator.flavour();
+    let job = match emulator.load(&id) {
+        Ok(job) => job,
+        Err(unknown) => return unknown.answer(flavour),
+    };
+    let index = count(&job.deletes);
+    let fault = emulator
+        .standing()
+        .delete()
+        .or_else(|| job.script.delete.at(index).cloned());
+    if let Some(Spoilt::Status(status)) = &fault {
+        return Refusal::on_order(status).answer(flavour);
+    }
+    let why = if flavour.delete_aborts() {
+        Farewell::Aborted
+    } else {
+        Farewell::LeftRunning
+    };
+    if !emulator.jobs().forget(&job, why, emulator.now()) {
+        return not_found(&id).answer(flavour);
+    }
+    let view = view(&emulator, Occasion::Delete, origin(&headers));
+    let body = flavour.tell_deleted(&job, &view);
+    match fault {
+        Some(how) => spoil(&emulator, &how, StatusCode::OK, &body).await,
+        None => Json(body).into_response(),
+    }
+}
+
+async fn content(
+    State(emulator): State<Emulator>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    emulator.count(|calls| &calls.contents);
+    let delivered = async {
+        let job = emulator.load(&id)?;
+        let index = count(&job.contents);
+        let output = output(emulator.flavour(), &job, query.get("variant"))?;
+        if emulator.config().storage == Storage::Cloud
+            && job.phase(emulator.now()) == Phase::Completed
+        {
+            return Err(Refusal::bad_request(
+                "Video has been uploaded to cloud storage. Please use the cloud URL: see url",
+            ));
+        }
+        deliver(&emulator, &job, index, output, &headers).await
+    };
+    emulator.answered(delivered.await)
+}
+
+/// A file in the bucket that a server uploads to; whoever knows its address may have it.
+async fn uploaded(
+    State(emulator): State<Emulator>,
+    Path((id, file)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    emulator.count(|calls| &calls.contents);
+    let delivered = async {
+        let job = emulator.load(&id)?;
+        let index = count(&job.contents);
+        let output = file
+            .strip_suffix(".mp4")
+            .and_then(|output| output.parse().ok())
+            .filter(|output| *output < job.order.outputs)
+            .ok_or_else(|| not_found(&file))?;
+        deliver(&emulator, &job, index, output, &headers).await
+    };
+    emulator.answered(delivered.await)
+}
+
+/// Which output is asked for, counted from 0.
+fn output(flavour: Flavour, job: &Job, variant: Option<&String>) -> Result<u32, Refusal> {
+    let Some(variant) = variant else {
+        return Ok(0);
+    };
+    match flavour {
+        Flavour::VllmOmni | Flavour::Litellm => Ok(0),
+        Flavour::OpenAi if variant == "video" => Ok(0),
+        Flavour::OpenAi => Err(Refusal::bad_request(format!(
+            "{variant:?} was sent as variant; video is allowed"
+        ))),
+        // Clients of the baseline send the word for the first output.
+        Flavour::Sglang if variant == "video" => Ok(0),
+        Flavour::Sglang => variant
+            .parse()
+            .ok()
+            .filter(|output| *output < job.order.outputs)
+            .ok_or_else(|| not_found(variant)),
+    }
+}
+
+async fn deliver(
+    emulator: &Emulator,
+    job: &Job,
+    index: u64,
+    output: u32,
+    headers: &HeaderMap,
+) -> Result<Response, Refusal> {
+    let flavour = emulator.flavour();
+    match (flavour, job.phase(emulator.now())) {
+        (_, Phase::Completed) => {}
+        (Flavour::VllmOmni, Phase::Failed(_)) => {
+            return Err(Refusal::of_status(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Video generation failed",
+            ));
+        }
+        _ => return Err(Refusal::not_found("Generation is still in-progress")),
+    }
+    let fault = emulator
+        .standing()
+        .content()
+        .or_else(|| job.script.content.at(index).cloned());
+    match &fault {
+        Some(ContentFault::Spoilt(Spoilt::Stalled)) => emulator.gate().pass().await,
+        Some(ContentFault::Spoilt(how)) => {
+            return Ok(spoil(emulator, how, StatusCode::OK, &Value::Null).await);
+        }
+        _ => {}
+    }
+    let film = emulator
+        .films()
+        .load(job.order.cut(output))
+        .await
+        .map_err(|fault| {
+            Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string())
+        })?;
+    *lock(&job.sha256) = Some(film.sha256.clone());
+    let range = headers
+        .get(header::RANGE)
+        .filter(|_| flavour.serves_ranges());
+    let meter = Meter([
+        Arc::clone(&job.content_bytes),
+        Arc::clone(&emulator.calls().content_bytes),
+    ]);
+    let mut answer = content::deliver(&film, range, fault.as_ref(), emulator.gate(), meter);
+    if flavour == Flavour::Litellm {
+        answer.headers_mut().insert(
+            header::CONTENT_DISPOSITION,
+            header::HeaderValue::from_static("attachment; filename=video.mp4"),
+        );
+    } else {
+        answer.headers_mut().insert(
+            header::ACCEPT_RANGES,
+            header::HeaderValue::from_static("bytes"),
+        );
+    }
+    Ok(answer)
+}
+
+async fn models(State(emulator): State<Emulator>) -> Json<Value> {
+    let models: Vec<_> = emulator
+        .config()
+        .models
+        .iter()
+        .map(|model| json!({"id": model, "object": "model", "created": 0, "owned_by": "emulator"}))
+        .collect();
+    Json(json!({"object": "list", "data": models}))
+}
+
+async fn nowhere(State(emulator): State<Emulator>) -> Response {
+    Refusal::not_found("Not Found").answer(emulator.flavour())
+}
+
+async fn not_so(State(emulator): State<Emulator>) -> Response {
+    Refusal::of_status(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed")
+        .answer(emulator.flavour())
+}
+
+/// An answer as the fault would have it, in place of an honest one.
+async fn spoil(emulator: &Emulator, how: &Spoilt, status: StatusCode, honest: &Value) -> Response {
+    let flavour = emulator.flavour();
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    match how {
+        Spoilt::Dropped => content::dropped(),
+        Spoilt::Empty => json.into_response(),
+        Spoilt::Truncated => {
+            let text = honest.to_string();
+            let half: String = text.chars().take(text.chars().count() / 2).collect();
+            (json, half).into_response()
+        }
+        Spoilt::Html => Html(PAGE_FOR_PEOPLE).into_response(),
+        Spoilt::ErrorIn200 => {
+            let error = Refusal::on_order(&Status {
+                code: 500,
+                retry_after_seconds: None,
+                moderation: false,
+            });
+            Json(error.body(flavour)).into_response()
+        }
+        Spoilt::Status(status) => Refusal::on_order(status).answer(flavour),
+        Spoilt::Stalled => {
+            emulator.gate().pass().await;
+            (status, Json(honest)).into_response()
+        }
+    }
+}
+
+fn view(emulator: &Emulator, occasion: Occasion, origin: String) -> View<'_> {
+    View {
+        now: emulator.now(),
+        occasion,
+        storage: emulator.config().storage,
+        origin,
+        served_model: emulator
+            .config()
+            .models
+            .first()
+            .map_or("emulated", String::as_str),
+    }
+}
+
+/// Where the client reached this server.
+fn origin(headers: &HeaderMap) -> String {
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok())
+        .unwrap_or("localhost");
+    format!("http://{host}")
+}
+
+pub(crate) fn not_found(id: &str) -> Refusal {
+    Refusal::not_found(format!("Video not found: {id}"))
+}
