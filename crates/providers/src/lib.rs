@@ -1,1 +1,7 @@
-//! Providers: one file per vendor, pure translation between core's words and that vendor's messages.
+//! Outside vendors: one adapter each, from core's words to the vendor's messages and back.
+//!
+//! An adapter is one file with what it is split into beside it; it opens no socket and reads no clock, so its tests are
+//! recorded messages (`recorded/`). Which adapters are configured is the binary's business, what a model can do the
+//! catalogue's, sending and repeating the engine's.
+
+pub mod openai_compatible;
