@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use filmgate_core::id::{VideoId, WorkspaceId};
 
+/// The file names of copies on their way into a directory.
+pub(crate) const UNFINISHED: &str = "unfinished-";
+
 /// Where one object is kept: `workspace/video/attempt/index`, with `.jpg` for its thumbnail, or `workspace/video/input/n`.
 ///
 /// Only made of plain names, so it never leads out of the asset store's directory.
@@ -20,6 +23,9 @@ pub struct ObjectKey(String);
 pub struct InvalidObjectKey(pub String);
 
 impl ObjectKey {
+    /// Nothing is ever kept under this key.
+    pub(crate) const NOTHING: &'static str = "ready";
+
     pub fn output(workspace: WorkspaceId, video: VideoId, attempt: u32, index: u32) -> Self {
         Self(format!("{workspace}/{video}/{attempt}/{index}"))
     }
@@ -35,6 +41,18 @@ impl ObjectKey {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether we are the ones who name objects like this. What others keep beside ours is theirs.
+    pub(crate) fn is_ours(&self) -> bool {
+        let mut names = self.0.split('/');
+        match (names.next(), names.next(), names.next()) {
+            (Some(workspace), Some(video), Some(_)) => {
+                workspace.parse::<WorkspaceId>().is_ok() && video.parse::<VideoId>().is_ok()
+            }
+            (Some(name), None, None) => name.starts_with(UNFINISHED),
+            _ => false,
+        }
     }
 
     pub(crate) fn object(&self) -> object_store::path::Path {
@@ -86,8 +104,26 @@ mod tests {
             ObjectKey::input(workspace, video, 3),
         ] {
             assert_eq!(key.as_str().parse(), Ok(key.clone()));
+            assert!(key.is_ours());
             assert_eq!(key.object().as_ref(), key.as_str());
         }
+    }
+
+    #[test]
+    fn what_others_name_is_not_ours() {
+        let (workspace, video) = crate::test_media::owner();
+        let others = [
+            "ready".to_owned(),
+            "holiday.mp4".to_owned(),
+            "photos/2026/beach.jpg".to_owned(),
+            format!("{workspace}/{video}"),
+            format!("{workspace}/notes/1"),
+            format!("backup/{workspace}/{video}/1"),
+        ];
+        for text in others {
+            assert!(!text.parse::<ObjectKey>().unwrap().is_ours(), "{text}");
+        }
+        assert!("unfinished-3".parse::<ObjectKey>().unwrap().is_ours());
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 //! as a test in this process.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -60,6 +60,7 @@ impl S3Server {
         let stop = CancellationToken::new();
         let served = Served {
             service: service(files.path()),
+            bucket: files.path().join(Self::BUCKET),
             faults: Arc::clone(&faults),
         };
         let stopped = stop.clone();
@@ -106,6 +107,17 @@ impl S3Server {
         keys
     }
 
+    /// Puts an object there behind the server's back.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn plant(&self, key: &str, bytes: &[u8]) {
+        let file = self.files.path().join(Self::BUCKET).join(key);
+        std::fs::create_dir_all(file.parent().expect("it is in the bucket"))
+            .expect("it can be made");
+        std::fs::write(file, bytes).expect("it can be written");
+    }
+
     /// How many files there are of uploads that were neither completed nor aborted: one of the upload itself and one of
     /// each of its parts.
     ///
@@ -143,8 +155,12 @@ impl Drop for S3Server {
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Writing: a whole object, or a step of an upload in parts.
+    /// Writing: a whole object, or any step of an upload in parts but its abortion.
     Put,
+    /// Those that bring one of several parts.
+    Part,
+    /// Those that make an object of the parts.
+    Complete,
     /// Reading an object.
     Get,
     /// Asking about an object.
@@ -169,14 +185,14 @@ pub enum Fault {
     Stall,
     /// The answer's head and this many bytes of its body, then the connection breaks.
     CutAfter(u64),
-    /// An answer that claims to be whole and has no more than this many bytes.
+    /// An answer that claims to be whole and has no more than this many bytes, or says so in its head.
     ShortenedTo(u64),
 }
 
 /// The faults that are switched on, and the requests so far. The first fault that fits a request is the one it meets.
 pub struct Faults {
     rules: Mutex<Vec<Rule>>,
-    asked: [AtomicU64; 6],
+    asked: [AtomicU64; 8],
     arrivals: watch::Sender<()>,
     clearings: watch::Sender<()>,
 }
@@ -229,15 +245,13 @@ impl Faults {
         self.rules().push(Rule { kind, fault, left });
     }
 
-    fn meet(&self, kind: Kind) -> Option<Fault> {
-        for counted in [kind, Kind::Any] {
-            self.asked[counted as usize].fetch_add(1, Ordering::SeqCst);
+    fn meet(&self, kinds: &[Kind]) -> Option<Fault> {
+        for kind in kinds {
+            self.asked[*kind as usize].fetch_add(1, Ordering::SeqCst);
         }
         self.arrivals.send_replace(());
         let mut rules = self.rules();
-        let place = rules
-            .iter()
-            .position(|rule| [kind, Kind::Any].contains(&rule.kind))?;
+        let place = rules.iter().position(|rule| kinds.contains(&rule.kind))?;
         let rule = &mut rules[place];
         let fault = rule.fault;
         if let Some(left) = &mut rule.left {
@@ -257,6 +271,7 @@ impl Faults {
 #[derive(Clone)]
 struct Served {
     service: S3Service,
+    bucket: PathBuf,
     faults: Arc<Faults>,
 }
 
@@ -292,7 +307,7 @@ fn serve(listener: TcpListener, served: Served, stop: &CancellationToken) {
 async fn answer(State(served): State<Served>, request: Request) -> Response {
     // Subscribed to before the look at the rules: a clearing in between is not missed.
     let mut clearing = served.faults.clearings.subscribe();
-    let fault = served.faults.meet(kind(&request));
+    let fault = served.faults.meet(kinds(&request));
     match fault {
         Some(Fault::InternalError) => {
             return refuse(request, StatusCode::INTERNAL_SERVER_ERROR, "InternalError").await;
@@ -309,10 +324,16 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
         }
         Some(Fault::CutAfter(_) | Fault::ShortenedTo(_)) | None => {}
     }
+    let method = request.method().clone();
     let request = request.map(s3s::Body::http_body_unsync);
     let Ok(answer) = served.service.call(request).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
+    // `s3s-fs` takes a missing bucket for a missing object when it is read; buckets tell the two apart.
+    if answer.status() == StatusCode::NOT_FOUND && method == Method::GET && !served.bucket.exists()
+    {
+        return told(StatusCode::NOT_FOUND, "NoSuchBucket");
+    }
     match fault {
         Some(Fault::CutAfter(bytes)) => {
             answer.map(|body| axum::body::Body::new(Part::of(body, bytes, Ending::Broken)))
@@ -331,7 +352,7 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     }
 }
 
-fn kind(request: &Request) -> Kind {
+fn kinds(request: &Request) -> &'static [Kind] {
     let query = request.uri().query().unwrap_or_default();
     let asks = |name: &str| {
         query
@@ -339,20 +360,26 @@ fn kind(request: &Request) -> Kind {
             .any(|pair| pair.split('=').next() == Some(name))
     };
     match *request.method() {
-        Method::POST if asks("delete") => Kind::Delete,
-        Method::PUT | Method::POST => Kind::Put,
-        Method::HEAD => Kind::Head,
-        Method::DELETE => Kind::Delete,
-        _ if asks("list-type") => Kind::List,
-        _ => Kind::Get,
+        Method::POST if asks("delete") => &[Kind::Delete, Kind::Any],
+        Method::POST if asks("uploadId") => &[Kind::Complete, Kind::Put, Kind::Any],
+        Method::PUT if asks("partNumber") => &[Kind::Part, Kind::Put, Kind::Any],
+        Method::PUT | Method::POST => &[Kind::Put, Kind::Any],
+        Method::HEAD => &[Kind::Head, Kind::Any],
+        Method::DELETE => &[Kind::Delete, Kind::Any],
+        _ if asks("list-type") => &[Kind::List, Kind::Any],
+        _ => &[Kind::Get, Kind::Any],
     }
 }
 
 /// The body is read first: a client that is still sending would else see a broken connection instead of the answer.
 async fn refuse(request: Request, status: StatusCode, code: &str) -> Response {
     let _ = axum::body::to_bytes(request.into_body(), MOST_REFUSED_BYTES).await;
+    told(status, code)
+}
+
+fn told(status: StatusCode, code: &str) -> Response {
     let message = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>as the test wants it</Message></Error>"
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>{code}</Code><Message>said by the testbed</Message></Error>"
     );
     let mut answer = (status, message).into_response();
     answer
