@@ -22,6 +22,7 @@ mod calls;
 mod commit;
 mod converse;
 mod driver;
+mod hear;
 mod stage;
 mod watch;
 
@@ -31,6 +32,7 @@ pub use calls::{CancelError, DeleteError, RetryError, Until};
 pub use config::{BillingConfig, EngineConfig};
 pub use operator::{Made, Operator};
 pub use upstream::{Account, Line};
+pub use watch::Watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
