@@ -91,6 +91,9 @@ impl Engine {
             if over {
                 return Ok(found);
             }
+            if let Found::Job(job) = &found {
+                watcher.saw(job.version);
+            }
             tokio::select! {
                 () = watcher.moved() => {}
                 // A signal may have been lost: the last look tells, not the signal.
@@ -136,7 +139,7 @@ impl Engine {
                 break;
             }
         }
-        self.0.watch.moved(id, 0);
+        self.0.watch.gone(id);
         if let Err(error) = self.0.assets.delete_video(workspace, id).await {
             tracing::warn!(video.id = %id, %error, "the bytes of a deleted video stay until the next sweep");
         }

@@ -28,7 +28,7 @@ impl Drop for Turning {
 }
 
 impl Engine {
-    /// Starts the loop.
+    /// Starts the loop, and listens to what other processes on this database do.
     pub fn start(&self) {
         let parts = Arc::clone(&self.0);
         parts.turning.store(true, Ordering::Relaxed);
@@ -39,6 +39,9 @@ impl Engine {
         });
         let parts = Arc::clone(&self.0);
         self.0.tasks.spawn(async move { parts.keep_house().await });
+        let parts = Arc::clone(&self.0);
+        let heard = parts.store.listen();
+        self.0.tasks.spawn(async move { parts.hear(heard).await });
     }
 
     /// Claims everything that is due now and brings each through one stage. Answers how many there were.

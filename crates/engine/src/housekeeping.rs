@@ -3,12 +3,13 @@
 //! One process on a database does it for all; which one is settled in the store each time, so that nobody has to be
 //! elected and a dead one is not missed.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use filmgate_assets::sweep::{SWEEP_AFTER, SweepError};
+use filmgate_assets::ObjectKey;
+use filmgate_assets::sweep::SweepError;
 use filmgate_core::time::UnixTime;
 use filmgate_store::{Prune, Pruned, StoreError};
-use futures::StreamExt;
 
 use crate::{Engine, Parts};
 
@@ -19,8 +20,6 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 const SLOWEST_READING: Duration = Duration::from_secs(1);
 /// Few enough that nobody waits for it.
 const ROWS_AT_ONCE: u32 = 500;
-/// So many keys are looked up in one question.
-const KEYS_AT_ONCE: usize = 500;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What was removed.
@@ -35,8 +34,8 @@ pub struct Tidied {
 pub enum TidyError {
     #[error("the job store failed")]
     Store(#[from] StoreError),
-    #[error("the asset store failed")]
-    Assets(#[from] SweepError),
+    #[error(transparent)]
+    Sweep(#[from] SweepError<StoreError>),
 }
 
 impl Engine {
@@ -137,24 +136,14 @@ impl Parts {
     }
 
     /// Removes objects that no row names and that are too old to belong to a job on its way.
-    async fn sweep(&self, now: UnixTime) -> Result<u64, TidyError> {
-        let old = self.assets.list_older_than(now.minus(SWEEP_AFTER));
-        let mut some = std::pin::pin!(old.chunks(KEYS_AT_ONCE));
-        let mut removed = 0;
-        while let Some(keys) = some.next().await {
-            let keys = keys.into_iter().collect::<Result<Vec<_>, _>>()?;
+    async fn sweep(&self, now: UnixTime) -> Result<u64, SweepError<StoreError>> {
+        let known = async |keys: Vec<ObjectKey>| {
             let names = keys.iter().map(ToString::to_string).collect();
-            let known = self.store.known_objects(names).await?;
-            for key in keys {
-                if !known.contains(&key.to_string()) {
-                    self.assets.delete(&key).await?;
-                    removed += 1;
-                }
-            }
-            if self.stop.is_cancelled() {
-                break;
-            }
-        }
-        Ok(removed)
+            let known: HashSet<String> =
+                self.store.known_objects(names).await?.into_iter().collect();
+            let is_known = |key: &ObjectKey| known.contains(&key.to_string());
+            Ok(keys.into_iter().filter(is_known).collect())
+        };
+        Ok(self.assets.sweep(now, known).await?.removed)
     }
 }

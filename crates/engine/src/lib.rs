@@ -22,6 +22,7 @@ mod calls;
 mod commit;
 mod converse;
 mod driver;
+mod hear;
 mod housekeeping;
 mod parking;
 mod stage;
@@ -35,6 +36,7 @@ pub use housekeeping::{Tidied, TidyError};
 pub use operator::{Made, Operator};
 pub use parking::ParkedError;
 pub use upstream::{Account, Line};
+pub use watch::Watcher;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -19,7 +19,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: Context, args: Args) -> Result<ExitCode> {
     let database = context.config.store.database();
     let Database::Sqlite(from) = database.map_err(|fault| anyhow!(fault))? else {
-        bail!("store.url names a PostgreSQL database: back it up with pg_dump or your server's own means");
+        bail!(
+            "store.url names a PostgreSQL database: back it up with pg_dump or your server's own means"
+        );
     };
     let to = args.file.clone();
     let copied = tokio::task::spawn_blocking(move || filmgate_store::sqlite::backup(&from, &to));
@@ -29,8 +31,12 @@ pub(crate) async fn run(context: Context, args: Args) -> Result<ExitCode> {
     if context.json {
         print::json(&json!({ "file": file.to_string(), "bytes": bytes }));
     } else {
-        print::line(format!("{file} holds the database as it was just now, {bytes} bytes"));
-        print::line("keep the master key and the videos beside it: without the key no link and no sealed secret opens");
+        print::line(format!(
+            "{file} holds the database as it was just now, {bytes} bytes"
+        ));
+        print::line(
+            "keep the master key and the videos beside it: without the key no link and no sealed secret opens",
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! The commands. Each that needs a gateway speaks the public API: to `FILMGATE_URL` with `FILMGATE_KEY`
 //! where they are set, else to a gateway it starts in this process.
 
+mod backup;
 mod catalogue;
 mod config;
 mod credits;
@@ -13,6 +14,7 @@ mod openapi;
 mod reach;
 mod serve;
 mod table;
+mod tidy;
 mod usage;
 mod videos;
 mod workspaces;
@@ -85,6 +87,11 @@ enum Command {
     Config(config::Command),
     /// Check that everything the gateway needs is there and sound.
     Doctor,
+    /// Copy the database file, whole and of one instant, while the gateway runs or not.
+    Backup(backup::Args),
+    /// Remove now what housekeeping would remove in time: expired idempotency keys, old timelines, stored objects that
+    /// nothing names.
+    Tidy,
     /// Check the catalogue of models.
     #[command(subcommand)]
     Catalogue(catalogue::Command),
@@ -146,6 +153,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Usage(args) => usage::run(context, args).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Doctor => doctor::run(context).await,
+        Command::Backup(args) => backup::run(context, args).await,
+        Command::Tidy => tidy::run(context).await,
         Command::Catalogue(_) | Command::Openapi | Command::Dev(_) => {
             unreachable!("these were run without a configuration")
         }

@@ -14,12 +14,14 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(from, flags).map_err(|error| cannot(error.to_string()))?;
     migrate::check(&db)?;
-    let target = to.to_str().ok_or_else(|| {
-        StoreError::Open(format!("{}: the name is not UTF-8", to.display()))
-    })?;
+    let target = to
+        .to_str()
+        .ok_or_else(|| StoreError::Open(format!("{}: the name is not UTF-8", to.display())))?;
     // Never over something that is there already.
     if to.exists() {
-        return Err(StoreError::Open(format!("{target}: there is such a file already")));
+        return Err(StoreError::Open(format!(
+            "{target}: there is such a file already"
+        )));
     }
     db.execute("VACUUM INTO ?1", [target])
         .map_err(|error| StoreError::Open(format!("{target}: {error}")))?;
