@@ -30,7 +30,7 @@ pub use answers::OpenAnswer;
 pub use calls::{CancelError, DeleteError, RetryError, Until};
 pub use config::{BillingConfig, EngineConfig};
 pub use operator::{Made, Operator};
-pub use upstream::{Account, Line};
+pub use upstream::{Account, Line, Network, Outside};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,4 +7,5 @@ mod bad_days;
 mod house;
 mod keys;
 mod money;
+mod network;
 mod repeats;
