@@ -158,16 +158,14 @@ fn accounts(
                     TestcardService::new(cores)
                 });
                 let name = ProviderName(name);
-                let account = Account {
-                    provider: Arc::new(Testcard::new(name.clone())),
-                    line: Line::InProcess(tower::util::BoxCloneSyncService::new(service.clone())),
-                    credential: Credential {
+                let account = Account::new(
+                    Arc::new(Testcard::new(name.clone())),
+                    Line::InProcess(tower::util::BoxCloneSyncService::new(service.clone())),
+                    Credential {
                         secret: Secret::new(""),
                     },
-                    poll_every: config.poll_every.unwrap_or(TESTCARD_POLL_EVERY),
-                    concurrency: None,
-                    deadline: None,
-                };
+                    config.poll_every.unwrap_or(TESTCARD_POLL_EVERY),
+                );
                 accounts.insert(name, account);
             }
             kind => {

@@ -58,20 +58,28 @@ impl Parts {
         loop {
             tries += 1;
             let message = http::Request::from_parts(head.clone(), body.clone());
-            match account.line.send(message).await {
+            match account.line.send(message, repeat).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if repeat == Repeat::Safe && tries < TRIES => {
                     tracing::debug!(provider.id = %account.provider.name(), %error, "sending a message again");
                     tokio::time::sleep(PAUSE * tries).await;
                 }
-                Err(error) => return Err(lost(&error, repeat)),
+                Err(error) => {
+                    if repeat == Repeat::MayBuyTwice && error.may_have_arrived() {
+                        tracing::warn!(provider.id = %account.provider.name(), %error, "nobody can tell whether a message to {} arrived", account.provider.name());
+                    }
+                    return Err(lost(&error, repeat));
+                }
             }
         }
     }
 }
 
+/// A message that never left was not acted on, whatever it was.
 fn lost(error: &LineError, repeat: Repeat) -> Failure {
-    if repeat == Repeat::MayBuyTwice && error.may_have_arrived() {
+    if !error.may_have_arrived() {
+        Failure::passing(FailureCode::ProviderError, error.to_string())
+    } else if repeat == Repeat::MayBuyTwice {
         Failure::lost_answer(error.to_string())
     } else {
         Failure::passing(FailureCode::ProviderTimeout, error.to_string())

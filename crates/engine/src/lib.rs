@@ -35,7 +35,7 @@ pub use config::{BillingConfig, EngineConfig};
 pub use housekeeping::{Tidied, TidyError};
 pub use operator::{Made, Operator};
 pub use parking::ParkedError;
-pub use upstream::{Account, Line};
+pub use upstream::{Account, Line, Network, Outside};
 pub use watch::Watcher;
 
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ impl Engine {
         let worker = WorkerId(format!("{}-{}", started.millis(), hex_of(&entropy::draw())));
         let limited = wiring.accounts.iter().filter_map(|(name, account)| {
             let most = account.concurrency?;
-            Some((name.clone(), most))
+            Some((name.clone(), most.get()))
         });
         Self(Arc::new(Parts {
             places: Arc::new(limited.collect()),

@@ -1,21 +1,29 @@
 //! Reaching a provider: messages and files, over whatever leads there.
 //!
-//! An in-process service is handed the message; sockets come with the first provider that needs one. Here
-//! are deadlines and size limits; not here what a message means (the adapter), nor whether it may be sent
-//! again (`converse`).
+//! An in-process service is handed the message; everything else is reached over the network. Here are deadlines and size
+//! limits; not here what a message means (the adapter), nor whether it may be sent again (`converse`).
+
+mod message;
+mod network;
+mod outside;
+
+pub use network::{Network, NoClient};
+pub use outside::Outside;
+
+use message::Pieces;
+pub(crate) use message::{MOST_INPUT_BYTES, fill};
 
 use std::convert::Infallible;
 use std::io;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use bytes::{Bytes, BytesMut};
-use filmgate_assets::{Assets, ObjectKey};
-use filmgate_core::provider::{Body, Credential, Encoding, Part, Provider};
-use filmgate_core::request::Input;
+use bytes::Bytes;
+use filmgate_core::provider::{Credential, Provider, Repeat};
+use http::HeaderMap;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
@@ -23,8 +31,6 @@ use crate::config::CALL_DEADLINE;
 
 /// A provider's answer may be this large; outputs are fetched apart.
 const MOST_ANSWER_BYTES: usize = 8 << 20;
-/// The most an input may have when it is put into a message.
-pub(crate) const MOST_INPUT_BYTES: u64 = 64 << 20;
 
 pub type AnswerBody = BoxBody<Bytes, io::Error>;
 pub type InProcess =
@@ -38,16 +44,36 @@ pub struct Account {
     pub credential: Credential,
     /// How often a running job is asked for.
     pub poll_every: Duration,
-    /// How many jobs may be there at once, all processes on one database together; any number where not set.
-    pub concurrency: Option<u32>,
-    /// How long a job may be there before it is given up; as long as its own time where not set.
+    /// Jobs it may have at once; `None`: as many as come.
+    pub concurrency: Option<NonZeroU32>,
+    /// The longest one job may run there; `None`: as long as the job may take at all.
     pub deadline: Option<Duration>,
+}
+
+impl Account {
+    /// An account without limits of its own.
+    pub fn new(
+        provider: Arc<dyn Provider>,
+        line: Line,
+        credential: Credential,
+        poll_every: Duration,
+    ) -> Self {
+        Self {
+            provider,
+            line,
+            credential,
+            poll_every,
+            concurrency: None,
+            deadline: None,
+        }
+    }
 }
 
 /// What leads to a provider.
 #[derive(Clone)]
 pub enum Line {
     InProcess(InProcess),
+    Network(Network),
 }
 
 /// Why no answer came.
@@ -58,9 +84,15 @@ pub(crate) enum LineError {
     Input(#[source] filmgate_assets::read::ReadError),
     #[error("an input's key is not one")]
     Key(#[source] filmgate_assets::key::InvalidObjectKey),
+    #[error("the provider cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the address may not be asked: {0}")]
+    Forbidden(String),
     /// The message may have arrived.
     #[error("the provider did not answer within {} s", .0.as_secs())]
     Deadline(Duration),
+    #[error("the answer has more than {MOST_ANSWER_BYTES} bytes")]
+    TooLarge,
     #[error("the connection broke before the answer was whole: {0}")]
     Broken(String),
 }
@@ -68,7 +100,7 @@ pub(crate) enum LineError {
 impl LineError {
     /// Whether the provider may have acted on the message.
     pub(crate) fn may_have_arrived(&self) -> bool {
-        matches!(self, Self::Deadline(_) | Self::Broken(_))
+        matches!(self, Self::Deadline(_) | Self::TooLarge | Self::Broken(_))
     }
 }
 
@@ -76,12 +108,23 @@ impl Line {
     /// Sends `message` and collects the answer.
     pub(crate) async fn send(
         &self,
-        message: http::Request<Bytes>,
+        message: http::Request<Pieces>,
+        repeat: Repeat,
     ) -> Result<http::Response<Bytes>, LineError> {
         let exchange = async {
-            let (head, body) = self.open(message).await.into_parts();
+            let answer = match self {
+                Self::InProcess(service) => handed_over(service, message.map(Pieces::whole)).await,
+                Self::Network(network) => network.send(message, repeat).await?,
+            };
+            let (head, body) = answer.into_parts();
             let body = Limited::new(body, MOST_ANSWER_BYTES).collect().await;
-            let body = body.map_err(|error| LineError::Broken(error.to_string()))?;
+            let body = body.map_err(|error| {
+                if error.is::<LengthLimitError>() {
+                    LineError::TooLarge
+                } else {
+                    LineError::Broken(error.to_string())
+                }
+            })?;
             Ok(http::Response::from_parts(head, body.to_bytes()))
         };
         tokio::time::timeout(CALL_DEADLINE, exchange)
@@ -89,54 +132,36 @@ impl Line {
             .unwrap_or(Err(LineError::Deadline(CALL_DEADLINE)))
     }
 
-    /// Asks for a file: the head of the answer, and its bytes as they come.
+    /// Asks for a file: the head of the answer, and its bytes as they come. `proof` goes to the provider's own origin
+    /// alone.
     pub(crate) async fn fetch(
         &self,
         url: &http::Uri,
+        proof: HeaderMap,
     ) -> Result<http::Response<AnswerBody>, LineError> {
-        let message = http::Request::get(url)
-            .body(Bytes::new())
-            .expect("a GET of a parsed address is a message");
-        tokio::time::timeout(CALL_DEADLINE, self.open(message))
+        let ask = async {
+            match self {
+                Self::InProcess(service) => {
+                    let mut message = http::Request::get(url)
+                        .body(Bytes::new())
+                        .expect("a GET of a parsed address is a message");
+                    message.headers_mut().extend(proof);
+                    Ok(handed_over(service, message).await)
+                }
+                Self::Network(network) => network.fetch(url, proof).await,
+            }
+        };
+        tokio::time::timeout(CALL_DEADLINE, ask)
             .await
-            .map_err(|_| LineError::Deadline(CALL_DEADLINE))
-    }
-
-    async fn open(&self, message: http::Request<Bytes>) -> http::Response<AnswerBody> {
-        match self {
-            Self::InProcess(service) => match service.clone().oneshot(message).await {
-                Ok(answer) => answer,
-            },
-        }
+            .unwrap_or(Err(LineError::Deadline(CALL_DEADLINE)))
     }
 }
 
-/// The whole body of a message, inputs read in.
-pub(crate) async fn fill(
-    body: Body,
-    inputs: &[Input],
-    assets: &Assets,
-) -> Result<Bytes, LineError> {
-    let mut whole = BytesMut::new();
-    for part in body.0 {
-        match part {
-            Part::Bytes(bytes) => whole.extend_from_slice(&bytes),
-            Part::Input { index, encoding } => {
-                let key: ObjectKey = inputs[index].key.parse().map_err(LineError::Key)?;
-                let bytes = assets
-                    .read_all(&key, MOST_INPUT_BYTES)
-                    .await
-                    .map_err(LineError::Input)?;
-                match encoding {
-                    Encoding::Raw => whole.extend_from_slice(&bytes),
-                    Encoding::Base64 => whole.extend_from_slice(
-                        base64::engine::general_purpose::STANDARD
-                            .encode(&bytes)
-                            .as_bytes(),
-                    ),
-                }
-            }
-        }
+async fn handed_over(
+    service: &InProcess,
+    message: http::Request<Bytes>,
+) -> http::Response<AnswerBody> {
+    match service.clone().oneshot(message).await {
+        Ok(answer) => answer,
     }
-    Ok(whole.freeze())
 }

@@ -128,16 +128,14 @@ impl Gate {
             .await
             .unwrap();
         let name = ProviderName("testcard".into());
-        let account = Account {
-            provider: Arc::new(Testcard::new(name.clone())),
-            line: Line::InProcess(BoxCloneSyncService::new(TestcardService::new(2))),
-            credential: Credential {
+        let account = Account::new(
+            Arc::new(Testcard::new(name.clone())),
+            Line::InProcess(BoxCloneSyncService::new(TestcardService::new(2))),
+            Credential {
                 secret: Secret::new(""),
             },
-            poll_every: Duration::from_millis(20),
-            concurrency: None,
-            deadline: None,
-        };
+            Duration::from_millis(20),
+        );
         let engine = Engine::new(Wiring {
             store,
             assets,

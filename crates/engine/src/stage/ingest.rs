@@ -8,19 +8,20 @@ use std::time::Duration;
 use filmgate_assets::ingest::{IngestError, OutputOf};
 use filmgate_assets::spool::SpoolError;
 use filmgate_core::asset::{Asset, MissingOutput};
-use filmgate_core::failure::FailureCode;
+use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::id::AssetId;
 use filmgate_core::job::{Event, State};
 use filmgate_core::provider::Source;
 use filmgate_store::{AfterCommit, StoreError};
 use futures::StreamExt;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt;
 
 use super::submit::number;
 use crate::Parts;
 use crate::commit::{Held, Stepped};
 use crate::entropy;
+use crate::upstream::{Account, AnswerBody, LineError};
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// A file that breaks off, or has another length than announced, is fetched this often before it counts as
@@ -68,18 +69,39 @@ impl Parts {
 
     #[tracing::instrument(name = "engine.fetch", skip_all, fields(video.id = %held.id(), output.index = index))]
     async fn fetch(&self, held: &Held, index: u32, source: &Source) -> Fetched {
-        let Source::Url { url, .. } = source;
+        let Source::Url {
+            url,
+            send_credential,
+        } = source;
         let Ok(account) = self.account(&held.job) else {
             return Fetched::Delayed(TRY_AGAIN);
         };
         let Ok(url) = url.parse::<http::Uri>() else {
             return broken(index, "the provider named no address that can be read");
         };
+        let proof = match self.proof(account, *send_credential).await {
+            Ok(proof) => proof,
+            Err(failure) => {
+                tracing::warn!(
+                    failure.code = failure.code.as_str(),
+                    "output {index} cannot be asked for now: {}",
+                    failure.message
+                );
+                return Fetched::Delayed(failure.retry_after.unwrap_or(TRY_AGAIN));
+            }
+        };
         let mut tries = 0;
         loop {
             tries += 1;
-            let answer = match account.line.fetch(&url).await {
+            let answer = match account.line.fetch(&url, proof.clone()).await {
                 Ok(answer) => answer,
+                Err(error @ LineError::Forbidden(_)) => {
+                    tracing::error!(%error, provider.id = %account.provider.name(), "output {index} is not fetched; security.allow_private_networks opens networks of your own");
+                    return Fetched::Broken(MissingOutput {
+                        code: FailureCode::OutputUnavailable,
+                        message: format!("output {index}: {error}"),
+                    });
+                }
                 Err(error) => {
                     tracing::warn!(%error, "output {index} cannot be fetched now");
                     return Fetched::Delayed(TRY_AGAIN);
@@ -136,6 +158,15 @@ impl Parts {
         }
     }
 
+    /// What a fetch carries, if it carries anything.
+    async fn proof(&self, account: &Account, needed: bool) -> Result<HeaderMap, Failure> {
+        if !needed {
+            return Ok(HeaderMap::new());
+        }
+        let token = self.token(account).await?;
+        Ok(account.provider.proof(&token))
+    }
+
     /// Removes what was stored for a job that ended meanwhile.
     async fn discard(&self, assets: &[Asset]) {
         let mut keys = Vec::new();
@@ -161,7 +192,7 @@ fn broken(index: u32, why: &str) -> Fetched {
 
 /// The body's bytes; a stall is an error like any other.
 fn tokio_stream_of(
-    body: crate::upstream::AnswerBody,
+    body: AnswerBody,
 ) -> impl futures::Stream<Item = Result<bytes::Bytes, std::io::Error>> + Send {
     let frames = body.into_data_stream();
     futures::stream::unfold(frames, |mut frames| async move {

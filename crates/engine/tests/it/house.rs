@@ -1,12 +1,13 @@
 //! A house for one test: store, assets, a scripted provider, a clock.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use filmgate_assets::Assets;
-use filmgate_catalogue::Catalogue;
+use filmgate_catalogue::{Catalogue, Declared};
 use filmgate_core::failure::Failure;
 use filmgate_core::id::VideoId;
 use filmgate_core::job::Job;
@@ -219,13 +220,7 @@ impl House {
         let script = Arc::new(Mutex::new(script));
         let attempt_keys = Arc::default();
         let engine = wire(&store, &clock, &script, &attempt_keys, setup, &directory);
-        let Bootstrap::Made(made) = engine.bootstrap(None).await.unwrap() else {
-            panic!("the store is new")
-        };
-        let caller = Caller {
-            key: made.key.id,
-            workspace: made.key.workspace,
-        };
+        let caller = first_caller(&engine).await;
         Self {
             engine,
             store,
@@ -236,6 +231,24 @@ impl House {
             setup,
             directory,
         }
+    }
+
+    /// A house with a provider of the caller's own, and what it is declared to do beside the demo models.
+    pub(crate) async fn over(account: Account, declared: Declared) -> Self {
+        let house = Self::of(Script::default()).await;
+        let name = account.provider.name().clone();
+        let catalogue = Catalogue::read(&[("demo", CATALOGUE)]).unwrap();
+        let engine = Engine::new(Wiring {
+            store: Arc::clone(&house.store),
+            assets: assets(&house.directory),
+            catalogue: Arc::new(catalogue.with(&[declared]).unwrap()),
+            accounts: BTreeMap::from([(name, account)]),
+            clock: Arc::clone(&house.clock) as Arc<dyn Clock>,
+            engine: EngineConfig::default(),
+            billing: house.setup.billing,
+            retention: house.setup.retention,
+        });
+        Self { engine, ..house }
     }
 
     /// Another worker over the same store, as after a crash of the first.
@@ -399,24 +412,19 @@ fn wire(
             Ok(response.body(body).unwrap())
         }
     });
-    let account = Account {
-        provider: Arc::new(provider),
-        line: Line::InProcess(tower::util::BoxCloneSyncService::new(service)),
-        credential: Credential {
-            secret: Secret::new(""),
-        },
-        poll_every: Duration::from_secs(1),
-        concurrency: setup.concurrency,
-        deadline: setup.deadline,
+    let line = Line::InProcess(tower::util::BoxCloneSyncService::new(service));
+    let credential = Credential {
+        secret: Secret::new(""),
     };
-    let assets = Assets::open(filmgate_assets::Config {
-        url: format!("file:{}", directory.path().join("assets").display()),
-        spool_dir: directory.path().join("spool"),
-        ..Default::default()
-    });
+    let poll_every = Duration::from_secs(1);
+    let account = Account {
+        concurrency: setup.concurrency.and_then(NonZeroU32::new),
+        deadline: setup.deadline,
+        ..Account::new(Arc::new(provider), line, credential, poll_every)
+    };
     Engine::new(Wiring {
         store: Arc::clone(store),
-        assets: assets.unwrap(),
+        assets: assets(directory),
         catalogue: Arc::new(Catalogue::read(&[("demo", CATALOGUE)]).unwrap()),
         accounts: BTreeMap::from([(name, account)]),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
@@ -424,4 +432,23 @@ fn wire(
         billing: setup.billing,
         retention: setup.retention,
     })
+}
+
+fn assets(directory: &tempfile::TempDir) -> Assets {
+    let assets = Assets::open(filmgate_assets::Config {
+        url: format!("file:{}", directory.path().join("assets").display()),
+        spool_dir: directory.path().join("spool"),
+        ..Default::default()
+    });
+    assets.unwrap()
+}
+
+async fn first_caller(engine: &Engine) -> Caller {
+    let Bootstrap::Made(made) = engine.bootstrap(None).await.unwrap() else {
+        panic!("the store is new")
+    };
+    Caller {
+        key: made.key.id,
+        workspace: made.key.workspace,
+    }
 }

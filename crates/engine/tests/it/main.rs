@@ -8,5 +8,6 @@ mod house;
 mod housekeeping;
 mod keys;
 mod money;
+mod network;
 mod repeats;
 mod stuck;
