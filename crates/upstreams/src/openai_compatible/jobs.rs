@@ -135,7 +135,8 @@ pub struct JobRecord {
     pub id: String,
     pub prompt: String,
     pub model: Option<String>,
-    /// How it really stands: `queued`, `in_progress`, `completed`, `failed` or `cancelled`.
+    /// How it really stands: `queued`, `in_progress`, `completed`, `failed`, `cancelled`, or `lost` where a restart
+    /// was the end of its work.
     pub status: &'static str,
     pub accepted_at_ms: i64,
     /// When its end was reached, or will be. Absent for a job that never ends.
@@ -211,6 +212,7 @@ impl Job {
             model: self.order.model.clone(),
             status: match phase {
                 _ if cancelled => "cancelled",
+                _ if under_way && aborted.is_some() => "lost",
                 Phase::Queued => "queued",
                 Phase::Running { .. } => "in_progress",
                 Phase::Completed => "completed",

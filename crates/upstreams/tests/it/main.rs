@@ -1,9 +1,6 @@
 //! The emulated upstreams over sockets, each fault as a client meets it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on should end where it is"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod client;
 mod faults;

@@ -313,7 +313,7 @@ async fn a_restart_forgets_jobs_and_not_what_happened() {
     );
     let record = bench.record("a fox");
     assert_eq!(record.lost_at_ms, Some(1_790_000_000_000));
-    assert!(!record.cancelled);
+    assert_eq!((record.status, record.cancelled), ("lost", false));
     assert_eq!(bench.emulator().counts().running, 0);
     let again = bench.create("a fox").await;
     assert_ne!(again, id);
