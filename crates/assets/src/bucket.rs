@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::signer::Signer;
@@ -47,8 +47,8 @@ pub(crate) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     /// None where links straight to the bucket are not wanted, or cannot be made.
     signer: Option<Arc<dyn Signer>>,
-    /// Parts of files that are in memory at once, of all uploads together.
-    parts: Arc<Semaphore>,
+    /// Room for the parts of files that are in memory at once, of all uploads together.
+    pub(crate) parts: Arc<Semaphore>,
 }
 
 impl Bucket {
@@ -127,8 +127,10 @@ fn s3(config: &Config, bucket: &str) -> Result<AmazonS3, OpenError> {
                 .set_host(Some(&format!("{bucket}.{host}")))
                 .map_err(|_| config.bad_endpoint())?;
         }
+        // What the environment says of an endpoint has no say beside ours.
+        let address = address.as_str().trim_end_matches('/');
         builder = builder
-            .with_endpoint(address.as_str().trim_end_matches('/'))
+            .with_config(AmazonS3ConfigKey::S3Endpoint, address)
             .with_allow_http(endpoint.scheme() == "http");
     }
     builder

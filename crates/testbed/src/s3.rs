@@ -185,6 +185,8 @@ pub enum Fault {
     Stall,
     /// The answer's head and this many bytes of its body, then the connection breaks.
     CutAfter(u64),
+    /// The answer's head and this many bytes of its body, then nothing more on a connection that stays.
+    StallAfter(u64),
     /// An answer that claims to be whole and has no more than this many bytes, or says so in its head.
     ShortenedTo(u64),
 }
@@ -322,7 +324,7 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
             // An error would mean that the server is gone.
             let _ = clearing.changed().await;
         }
-        Some(Fault::CutAfter(_) | Fault::ShortenedTo(_)) | None => {}
+        Some(Fault::CutAfter(_) | Fault::StallAfter(_) | Fault::ShortenedTo(_)) | None => {}
     }
     let method = request.method().clone();
     let request = request.map(s3s::Body::http_body_unsync);
@@ -337,6 +339,9 @@ async fn answer(State(served): State<Served>, request: Request) -> Response {
     match fault {
         Some(Fault::CutAfter(bytes)) => {
             answer.map(|body| axum::body::Body::new(Part::of(body, bytes, Ending::Broken)))
+        }
+        Some(Fault::StallAfter(bytes)) => {
+            answer.map(|body| axum::body::Body::new(Part::of(body, bytes, Ending::Silent)))
         }
         Some(Fault::ShortenedTo(bytes)) => {
             let (mut head, body) = answer.into_parts();
@@ -402,6 +407,8 @@ enum Ending {
     /// The connection breaks once everything before is on its way.
     Broken,
     Breaking,
+    /// The client has to hang up.
+    Silent,
 }
 
 impl Part {
@@ -431,6 +438,7 @@ impl Body for Part {
                     context.waker().wake_by_ref();
                     Poll::Pending
                 }
+                Ending::Silent => Poll::Pending,
                 Ending::Breaking => Poll::Ready(Some(Err("cut short as the test wants it".into()))),
             };
         }
@@ -448,7 +456,7 @@ impl Body for Part {
     fn size_hint(&self) -> SizeHint {
         match self.ending {
             Ending::Quiet => SizeHint::default(),
-            Ending::Broken | Ending::Breaking => self.body.size_hint(),
+            Ending::Broken | Ending::Breaking | Ending::Silent => self.body.size_hint(),
         }
     }
 }

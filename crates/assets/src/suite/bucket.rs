@@ -6,9 +6,9 @@ use std::num::NonZero;
 use filmgate_testbed::s3::{Fault as Wrong, Kind};
 
 use super::*;
-use crate::Fault;
 use crate::config::Addressing;
 use crate::put::PutError;
+use crate::{Fault, Place};
 
 const MEGABYTE: usize = 1 << 20;
 
@@ -61,6 +61,29 @@ async fn a_small_object_goes_up_in_one_request_and_a_large_one_in_parts_of_a_fix
     assert_eq!(faults.requests(Kind::Put), 1 + 1 + 3 + 1);
     assert_eq!(faults.requests(Kind::Head), 2);
     assert_eq!(house.server().unfinished(), 0);
+}
+
+#[tokio::test]
+async fn uploads_that_share_the_room_for_a_single_part_all_come_to_their_end() {
+    let house = House::on_a_bucket();
+    let Place::Bucket(bucket) = &house.assets.place else {
+        panic!("it is one");
+    };
+    bucket
+        .parts
+        .forget_permits(bucket.parts.available_permits() - 1);
+    let content = noise(17 * MEGABYTE);
+    let uploads = (1..=3).map(async |attempt| {
+        let (workspace, video) = owner();
+        let key = ObjectKey::output(workspace, video, attempt, 0);
+        let spooled = house.spool(content.clone()).await;
+        house.assets.put_output(spooled, &key).await
+    });
+    for uploaded in futures::future::join_all(uploads).await {
+        assert_eq!(uploaded.unwrap().bytes, 17 << 20);
+    }
+    assert_eq!(bucket.parts.available_permits(), 1);
+    assert_eq!(house.server().faults().requests(Kind::Part), 9);
 }
 
 #[tokio::test]
@@ -229,6 +252,17 @@ async fn a_bucket_that_does_nothing_is_given_up_and_works_once_it_does() {
         faults.requests(Kind::Any) - asked,
         3,
         "what has stalled is not tried again at once"
+    );
+
+    faults.clear();
+    faults.always(Kind::Get, Wrong::StallAfter(2));
+    let reading = house.assets.read_range(&input(0), 0..5).await.unwrap();
+    let broken = reading.try_collect::<Vec<_>>().await.unwrap_err();
+    assert!(broken.may_pass());
+    assert!(
+        told(&broken).contains("nothing came for 1 s"),
+        "{}",
+        told(&broken)
     );
 
     faults.clear();
