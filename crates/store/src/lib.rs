@@ -8,6 +8,11 @@
 
 pub mod sqlite;
 
+mod columns;
+mod contents;
+mod transitions;
+mod window;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
