@@ -6,6 +6,7 @@
 //!
 //! Not here: what a change should be (`core::job`), when it happens (`engine`), who may ask (`api`).
 
+pub mod postgres;
 pub mod sqlite;
 
 mod columns;
