@@ -16,6 +16,7 @@ use filmgate_engine::keys::Bootstrap;
 use filmgate_engine::seal::{MasterKey, link_keys};
 use filmgate_engine::{Account, Engine, Line, Wiring};
 use filmgate_store::Store;
+use filmgate_store::postgres::PostgresStore;
 use filmgate_store::sqlite::SqliteStore;
 use filmgate_testcard::{Testcard, TestcardService};
 use tokio::net::TcpListener;
@@ -138,7 +139,13 @@ async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
             let store = SqliteStore::open(filmgate_store::sqlite::Config::at(path))?;
             Ok(Arc::new(store))
         }
-        Database::Postgres(_) => Err(anyhow!("store.url: this build has no PostgreSQL")),
+        Database::Postgres(url) => {
+            let config = filmgate_store::postgres::Config {
+                connections: config.connections,
+                ..filmgate_store::postgres::Config::at(url)
+            };
+            Ok(Arc::new(PostgresStore::open(config).await?))
+        }
     }
 }
 

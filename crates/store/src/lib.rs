@@ -6,7 +6,14 @@
 //!
 //! Not here: what a change should be (`core::job`), when it happens (`engine`), who may ask (`api`).
 
+pub mod postgres;
 pub mod sqlite;
+
+mod columns;
+mod contents;
+mod transitions;
+mod turns;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -5,14 +5,13 @@
 
 use filmgate_core::calendar::Day;
 use filmgate_core::id::{VideoId, WorkspaceId};
-use filmgate_core::job::{ChargeReason, State, Status, Transition};
-use filmgate_core::ledger::Account;
-use filmgate_core::money::Delta;
+use filmgate_core::job::{Status, Transition};
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::row::{amount, corrupt, count, id, instant, page, stored};
 use super::sql;
+use crate::transitions::Gain;
 use crate::{ActivityRow, Dimension, Page, StoreError, UsageFilter, UsageRow};
 
 /// What the job's row says of a job whose money moves.
@@ -45,41 +44,22 @@ pub(super) fn add(
     transition: &Transition,
     at: UnixTime,
 ) -> Result<(), StoreError> {
-    let user_cost = transition.effect_on(Account::Revenue);
-    let provider_cost = transition.effect_on(Account::ProviderCost);
-    let life = &transition.life;
-    let (outputs, output_ms) = match &life.state {
-        State::Completed { assets, .. } => (
-            assets.len() as u64,
-            assets.iter().map(|asset| asset.duration_ms).sum(),
-        ),
-        _ => (0, 0),
-    };
-    let completes = transition.ends_job() && life.status() == Status::Completed;
-    if !completes && user_cost == Delta::ZERO && provider_cost == Delta::ZERO {
+    let Some(gain) = Gain::of(transition) else {
         return Ok(());
-    }
-    let provider = life
-        .attempt
-        .as_ref()
-        .map_or(job.provider.as_str(), |attempt| attempt.provider.0.as_str());
-    let reason = life
-        .settlement
-        .as_ref()
-        .map_or(ChargeReason::Released, |settlement| settlement.reason);
+    };
     db.prepare_cached(sql!("activity/add"))?.execute(params![
         job.seq,
         at.millis(),
         job.workspace,
         job.key,
         job.model,
-        provider,
-        life.status().as_str(),
-        reason.as_str(),
-        stored(outputs),
-        stored(output_ms),
-        user_cost.0,
-        provider_cost.0,
+        gain.provider.unwrap_or(&job.provider),
+        gain.status.as_str(),
+        gain.reason.as_str(),
+        stored(gain.outputs),
+        stored(gain.output_ms),
+        gain.user_cost.0,
+        gain.provider_cost.0,
     ])?;
     Ok(())
 }

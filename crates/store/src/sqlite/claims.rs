@@ -4,7 +4,6 @@
 //! share what the worker can take on, and among those that wait workspaces take turns, so that no flood of one stands
 //! before another. A job that waits for an account whose places are all taken is passed by.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use filmgate_core::request::ProviderName;
@@ -13,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::jobs;
 use super::row::{JobRow, count, instant};
+use crate::turns::{OpenAccount, Queues, Turns, Waiting};
 use crate::{Intake, Places, StoreError};
 
 const UNDER_WAY: &str = "SELECT seq FROM jobs INDEXED BY jobs_under_way
@@ -47,17 +47,8 @@ const TAKE: &str =
     WHERE seq = ?1
     RETURNING due_at, id, lease_until, strikes, parked_at IS NOT NULL";
 
-/// Whose turn it is; lost with the process, which only begins the round anew.
-#[derive(Debug, Default)]
-pub(super) struct Turn(Mutex<Last>);
-
-#[derive(Debug, Default)]
-struct Last {
-    /// The workspace whose turn came last.
-    workspace: String,
-    /// Whether jobs that somebody has begun on had the last turn that could not be halved.
-    odd_one_was_for_begun: bool,
-}
+/// Whose turn it is.
+pub(super) type Turn = Mutex<Turns>;
 
 /// A claim whose job is still a row.
 #[derive(Debug)]
@@ -76,17 +67,21 @@ pub(super) fn claim_due(
     turn: &Turn,
 ) -> Result<Vec<Taken>, StoreError> {
     let most = intake.limit as usize;
+    let mut turns = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let open = open_accounts(db, intake.now, &intake.places)?;
     let begun = begun(db, intake.now, most)?;
     let mut chosen = Vec::new();
-    for (account, room) in &open {
-        chosen.extend(waiting(db, account, intake.now, (*room).min(most + 1))?);
+    for account in &open {
+        let limit = account.room.min(most + 1);
+        chosen.extend(waiting(db, &account.name, intake.now, limit)?);
     }
     if begun.len() + chosen.len() > most {
-        let half = turn.half(most);
+        let half = turns.half(most);
         let begun_share = begun.len().min(half.max(most.saturating_sub(chosen.len())));
         if chosen.len() > most - begun_share {
-            chosen = turn.choose(db, intake.now, most - begun_share, open)?;
+            let left = most - begun_share;
+            let queues = queues(db, intake.now, left, &turns, &open)?;
+            chosen = turns.choose(queues, &open, left);
         }
         chosen.extend(&begun[..begun_share]);
     } else {
@@ -132,7 +127,7 @@ fn open_accounts(
     db: &Connection,
     now: UnixTime,
     places: &Places,
-) -> Result<Vec<(String, usize)>, StoreError> {
+) -> Result<Vec<OpenAccount>, StoreError> {
     let mut next = db.prepare_cached(NEXT_ACCOUNT)?;
     let mut open = Vec::new();
     let mut account = String::new();
@@ -151,7 +146,10 @@ fn open_accounts(
             }
         };
         if room > 0 {
-            open.push((account.clone(), room));
+            open.push(OpenAccount {
+                name: account.clone(),
+                room,
+            });
         }
     }
     Ok(open)
@@ -184,71 +182,19 @@ fn bound(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
 
-impl Turn {
-    /// How many of `most` are for jobs that somebody has begun on. A worker that is full takes on one job at a time:
-    /// the odd one goes to either kind in turn, or one kind would have them all.
-    fn half(&self, most: usize) -> usize {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if most.is_multiple_of(2) {
-            return most / 2;
-        }
-        last.odd_one_was_for_begun = !last.odd_one_was_for_begun;
-        most / 2 + usize::from(last.odd_one_was_for_begun)
-    }
-
-    /// One waiting job of each workspace after the last whose turn it was, then a second one of each, and so on.
-    fn choose(
-        &self,
-        db: &Connection,
-        now: UnixTime,
-        most: usize,
-        mut open: Vec<(String, usize)>,
-    ) -> Result<Vec<i64>, StoreError> {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut queues = queues(db, now, most, &last.workspace, &open)?;
-        let mut chosen = Vec::with_capacity(most);
-        while chosen.len() < most && !queues.is_empty() {
-            queues.retain_mut(|(workspace, queue)| {
-                while chosen.len() < most
-                    && let Some(waiting) = queue.pop_front()
-                {
-                    let room = &mut open[waiting.account].1;
-                    if *room > 0 {
-                        *room -= 1;
-                        chosen.push(waiting.seq);
-                        last.workspace.clone_from(workspace);
-                        break;
-                    }
-                }
-                !queue.is_empty()
-            });
-        }
-        Ok(chosen)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Waiting {
-    claimable_at: i64,
-    seq: i64,
-    /// Its place among the open accounts.
-    account: usize,
-}
-
-/// The waiting jobs of up to `most` workspaces, those behind `last` first; each longest due first.
+/// The waiting jobs of up to `most` workspaces for each open account, in the order of their turns.
 fn queues(
     db: &Connection,
     now: UnixTime,
     most: usize,
-    last: &str,
-    open: &[(String, usize)],
-) -> Result<Vec<(String, VecDeque<Waiting>)>, StoreError> {
-    // Behind the last one first, then round from the beginning.
-    let mut found: BTreeMap<(bool, String), Vec<Waiting>> = BTreeMap::new();
-    for (account, (name, room)) in open.iter().enumerate() {
+    turns: &Turns,
+    open: &[OpenAccount],
+) -> Result<Queues<i64>, StoreError> {
+    let mut queues = turns.queues();
+    let last = turns.last();
+    for (account, OpenAccount { name, room }) in open.iter().enumerate() {
         let mut seen = 0;
-        let mut at = last.to_owned();
-        let mut wrapped = false;
+        let (mut at, mut wrapped) = (last.to_owned(), false);
         while seen < most {
             let next: Option<String> = db
                 .prepare_cached(NEXT_WORKSPACE)?
@@ -269,25 +215,17 @@ fn queues(
             let mut any = false;
             while let Some(row) = rows.next()? {
                 any = true;
-                found
-                    .entry((wrapped, at.clone()))
-                    .or_default()
-                    .push(Waiting {
-                        claimable_at: row.get(0)?,
-                        seq: row.get(1)?,
-                        account,
-                    });
+                let waiting = Waiting {
+                    claimable_at: row.get(0)?,
+                    job: row.get(1)?,
+                    account,
+                };
+                queues.add(&at, waiting);
             }
             seen += usize::from(any);
         }
     }
-    let queues = found.into_iter().take(most);
-    Ok(queues
-        .map(|((_, workspace), mut waiting)| {
-            waiting.sort_unstable();
-            (workspace, waiting.into())
-        })
-        .collect())
+    Ok(queues)
 }
 
 pub(super) fn next_due(
@@ -298,10 +236,10 @@ pub(super) fn next_due(
     let mut earliest: Option<i64> = db
         .prepare_cached(EARLIEST_UNDER_WAY)?
         .query_row([], |row| row.get(0))?;
-    for (account, _) in open_accounts(db, now, places)? {
+    for account in open_accounts(db, now, places)? {
         let waiting: Option<i64> = db
             .prepare_cached(EARLIEST_WAITING)?
-            .query_row([account], |row| row.get(0))?;
+            .query_row([account.name], |row| row.get(0))?;
         earliest = earliest.into_iter().chain(waiting).min();
     }
     Ok(earliest.map(instant))

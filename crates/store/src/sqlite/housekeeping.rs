@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use filmgate_core::id::VideoId;
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
-use uuid::Uuid;
 
 use super::sql;
+use crate::window::first_id;
 use crate::{Prune, Pruned, StoreError};
 
 pub(super) fn begin_chore(
@@ -66,10 +65,4 @@ fn empty_deleted(db: &Connection, what: Prune) -> Result<u64, StoreError> {
         emptied += 1;
     }
     Ok(emptied)
-}
-
-/// Lower than the id of any job made at `at` or later: ids begin with the millisecond they were minted in.
-fn first_id(at: UnixTime) -> VideoId {
-    let millis = u128::try_from(at.millis()).unwrap_or(0).min((1 << 48) - 1);
-    VideoId::from_uuid(Uuid::from_u128(millis << 80))
 }

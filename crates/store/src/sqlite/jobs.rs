@@ -1,18 +1,16 @@
 //! Jobs as clients see them: created, found, deleted. Lists are in `lists`, changes of life in `work`.
 
-use std::sync::Arc;
-
 use filmgate_core::id::{GenerationId, VideoId, WorkspaceId};
-use filmgate_core::job::{Admission, Life, State};
+use filmgate_core::job::{Admission, Life};
 use filmgate_core::key::KeyStanding;
 use filmgate_core::ledger::Account;
 use filmgate_core::money::Nanos;
-use filmgate_core::request::Request;
 use filmgate_core::time::UnixTime;
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
 
 use super::row::{JobRow, count, from_json, stored, to_json};
 use super::{idempotency, keys, ledger, objects, outbox, repeats, sql, standings, timeline};
+use crate::contents::{named_by_request, redact};
 use crate::{Created, Found, Funds, NewJob, Recorded, StoreError};
 
 /// A new job with its texts written out, so that the writer's thread only stores them.
@@ -262,35 +260,4 @@ pub(super) fn delete(
     ])?;
     repeats::acknowledge(db, id)?;
     Ok(true)
-}
-
-fn redact(admission: &mut Admission, life: &mut Life) {
-    let request = Arc::make_mut(&mut admission.request);
-    *request = Request {
-        prompt: String::new(),
-        negative_prompt: None,
-        inputs: Vec::new(),
-        provider_params: serde_json::Map::new(),
-        webhook: None,
-        session_id: None,
-        metadata: std::collections::BTreeMap::new(),
-        ..request.clone()
-    };
-    if let State::Completed { assets, .. } = &mut life.state {
-        assets.clear();
-    }
-    // Nothing is left whose time could be over.
-    life.bytes_expire_at = None;
-    if life.fate.is_none() {
-        life.due_at = None;
-    }
-}
-
-/// The inputs' objects. An input that is not put yet has no key.
-fn named_by_request(request: &Request) -> impl Iterator<Item = &str> {
-    request
-        .inputs
-        .iter()
-        .map(|input| input.key.as_str())
-        .filter(|key| !key.is_empty())
 }

@@ -4,7 +4,7 @@
 //! workers from doing the same work at the same time.
 
 use filmgate_core::id::VideoId;
-use filmgate_core::job::{Life, Transition};
+use filmgate_core::job::Transition;
 use filmgate_core::key::KeyStanding;
 use filmgate_core::ledger::Account;
 use filmgate_core::money::{Delta, Nanos};
@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::activity::{self, Settled};
 use super::row::{self, JobRow, stored, to_json};
 use super::{actions, attempts, jobs, keys, ledger, objects, outbox, sql, standings, timeline};
-use crate::{AfterCommit, Basis, StoreError};
+use crate::{AfterCommit, Basis, StoreError, transitions};
 
 /// A transition with its texts written out, so that the writer's thread only stores them.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl Change {
                     self.life,
                     life.due_at.map(UnixTime::millis),
                     life.ended_at.map(UnixTime::millis),
-                    newly_shown_provider(life),
+                    transitions::newly_shown_provider(life),
                     end_lease,
                     life.status().as_str(),
                     self.transition.account.0,
@@ -102,7 +102,7 @@ impl Change {
 
     /// Postings, and what is kept of them beside the ledger.
     fn move_money(&self, db: &Connection, id: &str, job: &Settled) -> Result<(), StoreError> {
-        let at = self.at()?;
+        let at = transitions::moved_at(self.id, &self.transition)?;
         let workspace = row::id("a job's workspace", &job.workspace)?;
         for posting in &self.transition.postings {
             ledger::post(db, workspace, Some(id), posting, at, None)?;
@@ -143,22 +143,6 @@ impl Change {
         }
         Ok(Outcome::Lost)
     }
-
-    /// When the money moved.
-    fn at(&self) -> Result<UnixTime, StoreError> {
-        let timeline = self.transition.timeline.as_ref().map(|entry| entry.at);
-        let settled = self.transition.life.settlement.as_ref().map(|it| it.at);
-        timeline.or(settled).ok_or_else(|| {
-            StoreError::Corrupt(format!("money of job {} moves at no known time", self.id))
-        })
-    }
-}
-
-/// The provider the public API shows is that of the attempt last taken on. While another attempt is under way
-/// the column holds it already.
-fn newly_shown_provider(life: &Life) -> Option<&str> {
-    let attempt = life.attempt.as_ref()?;
-    (life.last_accepted_candidate == Some(attempt.candidate)).then_some(attempt.provider.0.as_str())
 }
 
 pub(super) fn renew(

@@ -148,7 +148,7 @@ async fn whatever_happens_the_books_are_right(db: Database) {
         TestRunner::new(config)
             .run(&steps(), |steps| {
                 handle.block_on(async {
-                    let fresh = db.engine.another();
+                    let fresh = db.engine.another().await;
                     happen(&*fresh.store, steps).await;
                     fresh.store.close().await;
                 });

@@ -11,7 +11,7 @@ use crate::ledger::books;
 
 #[tokio::test]
 async fn reopening_ends_every_lease() {
-    let mut db = Database::new(Sqlite::new());
+    let mut db = Database::new(Sqlite::new()).await;
     let workspace = workspace(&*db.store).await;
     Video::of(workspace).create(&*db.store).await;
     let mut before = claim(&*db.store, "before", START).await.job;
@@ -30,7 +30,7 @@ async fn reopening_ends_every_lease() {
 #[tokio::test]
 async fn nothing_is_ever_heard_of_others_because_there_are_none() {
     let files = Sqlite::new();
-    let mut heard = files.open().listen();
+    let mut heard = files.open().await.listen();
     assert_eq!(heard.recv().await, Err(RecvError::Closed));
 }
 
@@ -38,7 +38,7 @@ async fn nothing_is_ever_heard_of_others_because_there_are_none() {
 async fn a_deleted_prompt_is_in_no_file() {
     const MARK: &str = "a-lighthouse-nobody-else-asks-for";
     let files = Sqlite::new();
-    let store = files.open();
+    let store = files.open().await;
     let workspace = workspace(&*store).await;
     // Long enough to spill over into pages of its own.
     let long = MARK.repeat(1000);
@@ -57,7 +57,7 @@ async fn a_deleted_prompt_is_in_no_file() {
     store.close().await;
     assert!(anywhere(&files, MARK), "the test looks in the right place");
 
-    let store = files.open();
+    let store = files.open().await;
     for job in [first, second] {
         let deleted = store.delete_job(job.admission.id, job.version, START);
         assert!(deleted.await.unwrap());
@@ -79,7 +79,7 @@ fn anywhere(files: &Sqlite, text: &str) -> bool {
 #[tokio::test]
 async fn closing_leaves_one_file_and_refuses_what_comes_later() {
     let files = Sqlite::new();
-    let store = files.open();
+    let store = files.open().await;
     let workspace = workspace(&*store).await;
     let job = Video::of(workspace).create(&*store).await;
     store.close().await;
@@ -94,7 +94,7 @@ async fn closing_leaves_one_file_and_refuses_what_comes_later() {
 
 #[tokio::test]
 async fn what_was_answered_before_closing_is_there_after_it() {
-    let mut db = Database::new(Sqlite::new());
+    let mut db = Database::new(Sqlite::new()).await;
     let workspace = workspace(&*db.store).await;
     let job = completed(&*db.store, Video::of(workspace), "out").await;
     db.reopen().await;
@@ -104,7 +104,7 @@ async fn what_was_answered_before_closing_is_there_after_it() {
 #[tokio::test]
 async fn a_file_of_a_newer_release_is_refused() {
     let files = Sqlite::new();
-    files.open().close().await;
+    files.open().await.close().await;
     files.tamper("PRAGMA user_version = 1000");
     assert!(matches!(
         open(&files),
@@ -130,7 +130,7 @@ fn open(files: &Sqlite) -> Result<SqliteStore, StoreError> {
 /// The schema refuses such rows; the audit does not count on that.
 #[tokio::test]
 async fn the_audit_finds_what_the_schema_was_made_to_let_through() {
-    let db = Database::new(Sqlite::new());
+    let db = Database::new(Sqlite::new()).await;
     books(&*db.store).await;
     db.engine.tamper(
         "PRAGMA ignore_check_constraints = ON;
@@ -148,7 +148,7 @@ async fn the_audit_finds_what_the_schema_was_made_to_let_through() {
 #[tokio::test]
 async fn expired_bindings_do_not_pile_up() {
     let files = Sqlite::new();
-    let store = files.open();
+    let store = files.open().await;
     let workspace = workspace(&*store).await;
     for number in 0..20 {
         let now = START.plus(secs(number * 100));

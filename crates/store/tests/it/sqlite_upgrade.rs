@@ -232,11 +232,11 @@ async fn a_file_of_the_first_release_is_as_if_this_one_had_written_it() {
     // The last one never made a job.
     let keys = [(); 3].map(|()| key(workspace, unlimited()));
     let jobs = histories(workspace, &keys);
-    let (old, new) = (Sqlite::new(), Database::new(Sqlite::new()));
+    let (old, new) = (Sqlite::new(), Database::new(Sqlite::new()).await);
     first_release(&old, workspace, &keys, &jobs);
     this_release(&*new.store, workspace, &keys, &jobs).await;
 
-    let old = Database::new(old);
+    let old = Database::new(old).await;
     let (old, new) = (&*old.store, &*new.store);
     assert_eq!(old.audit().await.unwrap(), new.audit().await.unwrap());
     for key in &keys {
@@ -276,7 +276,7 @@ async fn work_goes_on_where_the_first_release_left_it() {
     let jobs = histories(workspace, &keys);
     let files = Sqlite::new();
     first_release(&files, workspace, &keys, &jobs);
-    let db = Database::new(files);
+    let db = Database::new(files).await;
     let store = &*db.store;
 
     let taken = fund(store, workspace, -7).await;

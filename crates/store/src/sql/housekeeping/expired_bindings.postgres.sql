@@ -1,0 +1,3 @@
+DELETE FROM bindings WHERE (workspace, route, key) IN (
+    SELECT workspace, route, key FROM bindings WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+    FOR UPDATE SKIP LOCKED)
