@@ -39,7 +39,8 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<ExitCode> {
         let more = match &provider.kind {
             ProviderKind::Testcard => String::new(),
             ProviderKind::OpenAiCompatible(server) => {
-                format!(" at {}, {} models", server.base_url, server.models.len())
+                let models: Vec<&str> = server.models.iter().map(|model| &*model.id).collect();
+                format!(" at {}, for {}", server.base_url, models.join(", "))
             }
         };
         let off = if provider.enabled { "" } else { ", off" };

@@ -195,8 +195,8 @@ fn base_url(keys: &mut Keys<'_>) -> Url {
         return none();
     };
     let checked = Url::parse(&text)
-        .map_err(|error| error.to_string())
-        .and_then(|url| check_base_url(&url).map_err(str::to_owned).map(|()| url));
+        .map_err(|_| "an http or https address with a host is allowed")
+        .and_then(|url| check_base_url(&url).map(|()| url));
     checked.unwrap_or_else(|why| {
         keys.fault("base_url", why);
         none()
