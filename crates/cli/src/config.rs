@@ -3,12 +3,18 @@
 //! Each room owns its section, defaults included; this joins them and reports every fault at once.
 //! No environment variable is read anywhere else.
 
+mod keys;
+mod provider;
+
+pub(crate) use provider::{ProviderConfig, ProviderKind, Server};
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use figment::Figment;
 use figment::providers::{Env, Format, Toml};
+use figment::{Figment, Metadata};
+use filmgate_catalogue::Catalogue;
+use filmgate_core::address::AddressBlock;
 use filmgate_core::provider::Secret;
 use filmgate_engine::{BillingConfig, EngineConfig};
 use serde::de::DeserializeOwned;
@@ -41,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) video: filmgate_api::VideoConfig,
     pub(crate) billing: BillingConfig,
     pub(crate) providers: BTreeMap<String, ProviderConfig>,
+    /// What this release ships, and what the providers' sections declare beside it.
+    pub(crate) catalogue: Catalogue,
 }
 
 impl Config {
@@ -150,28 +158,8 @@ pub(crate) struct SecurityConfig {
     /// processes are given the same.
     #[serde(deserialize_with = "secret")]
     pub(crate) master_key: Option<Secret>,
-}
-
-/// An account at a provider.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ProviderConfig {
-    /// Which adapter speaks to it; the section's name when not given.
-    pub(crate) kind: Option<String>,
-    pub(crate) enabled: bool,
-    /// How often a running job is asked for, such as `"5s"` or `"200ms"`.
-    #[serde(deserialize_with = "duration")]
-    pub(crate) poll_every: Option<Duration>,
-}
-
-impl Default for ProviderConfig {
-    fn default() -> Self {
-        Self {
-            kind: None,
-            enabled: true,
-            poll_every: None,
-        }
-    }
+    /// Networks that outputs may be fetched from although they are private.
+    pub(crate) allow_private_networks: Vec<AddressBlock>,
 }
 
 /// Everything that is wrong, one line each.
@@ -188,18 +176,21 @@ pub(crate) struct Environment {
 }
 
 impl Environment {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the environment"
-    )]
     pub(crate) fn read() -> Self {
-        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self {
             url: variable("FILMGATE_URL"),
             key: variable("FILMGATE_KEY").map(Secret::new),
             bootstrap_key: variable("FILMGATE_BOOTSTRAP_KEY").map(Secret::new),
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that reads the environment"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// Reads `file`, or `filmgate.toml` where there is one, and the environment.
@@ -233,6 +224,8 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
             }
         }
     }
+    let sections = section(&figment, "providers", &mut faults);
+    let (providers, catalogue) = provider::read(&figment, sections, &mut faults);
     let config = Config {
         data: PathBuf::from(DATA),
         server: section(&figment, "server", &mut faults),
@@ -242,7 +235,8 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
         security: section(&figment, "security", &mut faults),
         video: section(&figment, "video", &mut faults),
         billing: section(&figment, "billing", &mut faults),
-        providers: section(&figment, "providers", &mut faults),
+        providers,
+        catalogue,
     };
     faults.extend(config.store.faults());
     faults.extend(unshared(&config));
@@ -295,49 +289,35 @@ fn told(fault: &figment::Error, section: Option<&str>) -> String {
     let inner = inner.filter(|part| Some(*part) != section);
     let key: Vec<&str> = section.into_iter().chain(inner).collect();
     let key = key.join(".");
-    let source = fault.metadata.as_ref().map(|metadata| {
-        let place = metadata
-            .source
-            .as_ref()
-            .map_or_else(String::new, |source| format!(" {source}"));
-        format!(" (from {}{place})", metadata.name)
-    });
     let separator = if key.is_empty() { "" } else { ": " };
     format!(
         "{key}{separator}{}{}",
         fault.kind,
-        source.unwrap_or_default()
+        source(fault.metadata.as_ref())
     )
+}
+
+/// Where a value came from, for the end of a line.
+fn source(metadata: Option<&Metadata>) -> String {
+    let Some(metadata) = metadata else {
+        return String::new();
+    };
+    let place = metadata
+        .source
+        .as_ref()
+        .map_or_else(String::new, |source| format!(" {source}"));
+    format!(" (from {}{place})", metadata.name)
 }
 
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(Secret::new))
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let Some(text) = Option::<String>::deserialize(deserializer)? else {
-        return Ok(None);
-    };
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let number: Option<u64> = digits.parse().ok().filter(|number| *number > 0);
-    let parsed = match (&text[digits.len()..], number) {
-        ("ms", Some(number)) => Some(Duration::from_millis(number)),
-        ("s", Some(number)) => Some(Duration::from_secs(number)),
-        ("m", Some(number)) => number.checked_mul(60).map(Duration::from_secs),
-        _ => None,
-    };
-    parsed.map(Some).ok_or_else(|| {
-        serde::de::Error::custom(format!(
-            "{text:?} was given, and a whole number with ms, s or m is allowed, such as \"5s\""
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(text: &str) -> Result<Config, Faults> {
+    pub(super) fn written(text: &str) -> Result<Config, Faults> {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("filmgate.toml");
         std::fs::write(&file, text).unwrap();
@@ -355,11 +335,19 @@ mod tests {
     #[test]
     fn every_fault_is_told_at_once_by_name() {
         let Faults(faults) = written(
-            "[server]\nlistne = \"x\"\n[engine]\nworkers = \"many\"\n[banana]\nx = 1\n[store]\nurl = \"mysql:x\"\n[providers.p]\npoll_every = \"soon\"",
+            "[server]\nlistne = \"x\"\n[engine]\nworkers = \"many\"\n[banana]\nx = 1\n[store]\nurl = \"mysql:x\"\n[providers.p]\nkind = \"testcard\"\npoll_every = \"soon\"\n[security]\nallow_private_networks = [\"10.0.0.0/40\"]",
         )
         .unwrap_err();
         let all = faults.join("\n");
-        for expected in ["listne", "engine.workers", "banana", "mysql:x", "soon"] {
+        for expected in [
+            "listne",
+            "engine.workers",
+            "banana",
+            "mysql:x",
+            "providers.p.poll_every",
+            "security.allow_private_networks",
+            "10.0.0.0/40",
+        ] {
             assert!(all.contains(expected), "{expected} is not told in\n{all}");
         }
     }
@@ -405,21 +393,5 @@ mod tests {
             };
             assert_eq!(config.shown_url(), shown);
         }
-    }
-
-    #[test]
-    fn durations_have_a_unit() {
-        let config = written(
-            "[providers.testcard]\npoll_every = \"200ms\"\n[providers.slow]\npoll_every = \"2m\"",
-        )
-        .unwrap();
-        assert_eq!(
-            config.providers["testcard"].poll_every,
-            Some(Duration::from_millis(200))
-        );
-        assert_eq!(
-            config.providers["slow"].poll_every,
-            Some(Duration::from_secs(120))
-        );
     }
 }

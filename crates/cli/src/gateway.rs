@@ -1,6 +1,5 @@
 //! A gateway in this process: opens what the configuration names and wires it together.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,28 +7,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use filmgate_api::{Api, Limits};
 use filmgate_assets::Assets;
-use filmgate_catalogue::Catalogue;
-use filmgate_core::provider::{Credential, Secret};
-use filmgate_core::request::ProviderName;
+use filmgate_core::provider::Secret;
 use filmgate_engine::clock::{Clock, SystemClock};
 use filmgate_engine::keys::Bootstrap;
 use filmgate_engine::seal::{MasterKey, link_keys};
-use filmgate_engine::{Account, Engine, Line, Wiring};
+use filmgate_engine::{Engine, Wiring};
 use filmgate_store::Store;
 use filmgate_store::postgres::PostgresStore;
 use filmgate_store::sqlite::SqliteStore;
-use filmgate_testcard::{Testcard, TestcardService};
+use filmgate_testcard::TestcardService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Database, ProviderConfig, StoreConfig};
+use crate::accounts::Accounts;
+use crate::config::{Config, Database, StoreConfig};
 use crate::data_dir::{DataDir, parse_master_key};
 
 /// A shutdown that takes longer than this leaves the rest to the next start.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(20);
-/// The testcard answers from memory; asking often costs little.
-const TESTCARD_POLL_EVERY: Duration = Duration::from_millis(100);
 
 /// A gateway, wired and not yet listening.
 pub(crate) struct Gateway {
@@ -54,12 +50,13 @@ impl Gateway {
         let store = open_store(&config.store).await?;
         let link_keys = link_keys(store.as_ref(), &MasterKey::new(&master), clock.now()).await?;
         let assets = Assets::open(config.assets)?;
-        let (accounts, testcard) = accounts(&config.providers)?;
+        let opened = &config.security.allow_private_networks;
+        let Accounts { by_name, testcard } = Accounts::open(&config.providers, opened)?;
         let engine = Engine::new(Wiring {
             store: Arc::clone(&store),
             assets,
-            catalogue: Arc::new(Catalogue::built_in()?),
-            accounts,
+            catalogue: Arc::new(config.catalogue),
+            accounts: by_name,
             clock,
             engine: config.engine,
             billing: config.billing,
@@ -147,40 +144,4 @@ async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
             Ok(Arc::new(PostgresStore::open(config).await?))
         }
     }
-}
-
-fn accounts(
-    configured: &BTreeMap<String, ProviderConfig>,
-) -> Result<(BTreeMap<ProviderName, Account>, Option<TestcardService>)> {
-    let mut all = configured.clone();
-    all.entry("testcard".to_owned()).or_default();
-    let mut accounts = BTreeMap::new();
-    let mut testcard = None;
-    for (name, config) in all.into_iter().filter(|(_, config)| config.enabled) {
-        match config.kind.as_deref().unwrap_or(&name) {
-            "testcard" => {
-                let service = testcard.get_or_insert_with(|| {
-                    let cores =
-                        std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-                    TestcardService::new(cores)
-                });
-                let name = ProviderName(name);
-                let account = Account::new(
-                    Arc::new(Testcard::new(name.clone())),
-                    Line::InProcess(tower::util::BoxCloneSyncService::new(service.clone())),
-                    Credential {
-                        secret: Secret::new(""),
-                    },
-                    config.poll_every.unwrap_or(TESTCARD_POLL_EVERY),
-                );
-                accounts.insert(name, account);
-            }
-            kind => {
-                return Err(anyhow!(
-                    "providers.{name}: kind {kind:?} was given, and testcard is allowed"
-                ));
-            }
-        }
-    }
-    Ok((accounts, testcard))
 }

@@ -3,6 +3,7 @@
 //! The only place that names a concrete store, provider or clock. Every command that needs a gateway
 //! speaks the public API to one; rules of other rooms have no place here.
 
+mod accounts;
 mod client;
 mod command;
 mod config;

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::Context;
-use crate::config::Faults;
+use crate::config::{Faults, ProviderKind};
 use crate::print;
 
 #[derive(Debug, Subcommand)]
@@ -35,6 +35,18 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<ExitCode> {
         "billing      {:?}, markup {} basis points",
         config.billing.mode, config.billing.markup_basis_points
     ));
+    for (name, provider) in &config.providers {
+        let more = match &provider.kind {
+            ProviderKind::Testcard => String::new(),
+            ProviderKind::OpenAiCompatible(server) => {
+                let models: Vec<&str> = server.models.iter().map(|model| &*model.id).collect();
+                format!(" at {}, for {}", server.base_url, models.join(", "))
+            }
+        };
+        let off = if provider.enabled { "" } else { ", off" };
+        let kind = provider.kind.name();
+        print::line(format!("provider     {name}: {kind}{more}{off}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

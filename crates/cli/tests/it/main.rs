@@ -25,6 +25,7 @@ mod ledger_commands;
 mod limits;
 mod media;
 mod money;
+mod own_provider;
 mod prepaid;
 mod usage;
 mod videos;

@@ -49,11 +49,12 @@ impl Flavour {
         }
     }
 
-    /// Whether a model can be told to make sound or not.
+    /// Whether a model can be told to make sound or not. SGLang's newer releases can be; whether this one can, its
+    /// operator knows.
     pub const fn has_sound_switch(self) -> bool {
         match self {
-            Self::VllmOmni | Self::LiteLlm => true,
-            Self::OpenAi | Self::SgLang => false,
+            Self::VllmOmni | Self::SgLang | Self::LiteLlm => true,
+            Self::OpenAi => false,
         }
     }
 

@@ -1,0 +1,104 @@
+//! The accounts at providers, made of what the configuration says: the place that names each adapter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use filmgate_catalogue::AudioMode;
+use filmgate_core::address::AddressBlock;
+use filmgate_core::provider::{Credential, Secret};
+use filmgate_core::request::ProviderName;
+use filmgate_engine::{Account, Line, Network, Outside};
+use filmgate_providers::openai_compatible::OpenAiCompatible;
+use filmgate_testcard::{Testcard, TestcardService};
+use tower::util::BoxCloneSyncService;
+
+use crate::config::{ProviderConfig, ProviderKind, Server};
+
+/// The testcard answers from memory; asking often costs little.
+const TESTCARD_POLL_EVERY: Duration = Duration::from_millis(100);
+/// A video takes minutes; this is often enough for whoever watches.
+const SERVER_POLL_EVERY: Duration = Duration::from_secs(5);
+
+/// What is on: accounts by name, and the service behind the testcard where it is among them.
+pub(crate) struct Accounts {
+    pub(crate) by_name: BTreeMap<ProviderName, Account>,
+    pub(crate) testcard: Option<TestcardService>,
+}
+
+impl Accounts {
+    /// The accounts of `configured`, and the testcard's unless that was switched off. `opened` are the private networks
+    /// that outputs may be fetched from.
+    pub(crate) fn open(
+        configured: &BTreeMap<String, ProviderConfig>,
+        opened: &[AddressBlock],
+    ) -> Result<Self> {
+        let mut all = configured.clone();
+        all.entry("testcard".to_owned()).or_default();
+        // Made where somebody needs it alone: it wants the system's root certificates.
+        let mut outside = None;
+        let mut testcard = None;
+        let mut by_name = BTreeMap::new();
+        for (name, config) in all.into_iter().filter(|(_, config)| config.enabled) {
+            let name = ProviderName(name);
+            let account = match &config.kind {
+                ProviderKind::Testcard => {
+                    let service = testcard.get_or_insert_with(service).clone();
+                    drawn_here(name.clone(), service)
+                }
+                ProviderKind::OpenAiCompatible(server) => {
+                    let outside = match &outside {
+                        Some(made) => Outside::clone(made),
+                        None => outside.insert(Outside::new(opened.to_vec())?).clone(),
+                    };
+                    reached(name.clone(), server, outside)?
+                }
+            };
+            let account = Account {
+                poll_every: config.poll_every.unwrap_or(account.poll_every),
+                concurrency: config.concurrency,
+                deadline: config.deadline,
+                ..account
+            };
+            by_name.insert(name, account);
+        }
+        Ok(Self { by_name, testcard })
+    }
+}
+
+fn service() -> TestcardService {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    TestcardService::new(cores)
+}
+
+fn drawn_here(name: ProviderName, service: TestcardService) -> Account {
+    let line = Line::InProcess(BoxCloneSyncService::new(service));
+    let credential = Credential {
+        secret: Secret::new(""),
+    };
+    Account::new(
+        Arc::new(Testcard::new(name)),
+        line,
+        credential,
+        TESTCARD_POLL_EVERY,
+    )
+}
+
+fn reached(name: ProviderName, server: &Server, outside: Outside) -> Result<Account> {
+    let switched = server
+        .models
+        .iter()
+        .filter(|model| model.audio == AudioMode::Toggle)
+        .map(|model| model.native_model.clone());
+    let adapter = OpenAiCompatible::new(name, &server.base_url, server.flavour);
+    let credential = Credential {
+        secret: server.api_key.clone().unwrap_or_else(|| Secret::new("")),
+    };
+    Ok(Account::new(
+        Arc::new(adapter.with_sound_switches(switched)),
+        Line::Network(Network::to(&server.base_url, outside)?),
+        credential,
+        SERVER_POLL_EVERY,
+    ))
+}

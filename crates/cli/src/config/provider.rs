@@ -1,0 +1,584 @@
+//! The sections `[providers.NAME]`: accounts at providers, and the models that an operator declares for their own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::value::Value;
+use filmgate_catalogue::{AudioMode, Catalogue, Declared, DeclaredSeed};
+use filmgate_core::money::Nanos;
+use filmgate_core::provider::Secret;
+use filmgate_core::request::ProviderName;
+use filmgate_providers::openai_compatible::{Flavour, check_base_url, passthrough_objection};
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use super::keys::Keys;
+use super::variable;
+
+const TESTCARD: &str = "testcard";
+const OPENAI_COMPATIBLE: &str = "openai-compatible";
+/// What stands for telling the flavours apart by their answers.
+const AUTO: &str = "auto";
+const MOST_NAME_BYTES: usize = 64;
+
+/// An account at a provider.
+#[derive(Debug, Clone)]
+pub(crate) struct ProviderConfig {
+    pub(crate) enabled: bool,
+    /// How often a running job is asked for.
+    pub(crate) poll_every: Option<Duration>,
+    /// Jobs it may have at once.
+    pub(crate) concurrency: Option<NonZeroU32>,
+    /// The longest one job may run there.
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) kind: ProviderKind,
+}
+
+/// Which adapter speaks to it, with what that one needs.
+#[derive(Debug, Clone)]
+pub(crate) enum ProviderKind {
+    Testcard,
+    OpenAiCompatible(Server),
+}
+
+/// A server that speaks OpenAI's `/v1/videos`.
+#[derive(Debug, Clone)]
+pub(crate) struct Server {
+    pub(crate) base_url: Url,
+    pub(crate) api_key: Option<Secret>,
+    /// `None`: told apart by what it answers.
+    pub(crate) flavour: Option<Flavour>,
+    pub(crate) models: Vec<Declared>,
+}
+
+impl Default for ProviderConfig {
+    /// The testcard as it is when nothing is said of it.
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            poll_every: None,
+            concurrency: None,
+            deadline: None,
+            kind: ProviderKind::Testcard,
+        }
+    }
+}
+
+impl ProviderKind {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Testcard => TESTCARD,
+            Self::OpenAiCompatible(_) => OPENAI_COMPATIBLE,
+        }
+    }
+}
+
+/// Reads all of `sections`, and joins what they declare to what this release ships.
+pub(super) fn read(
+    figment: &Figment,
+    sections: BTreeMap<String, Value>,
+    faults: &mut Vec<String>,
+) -> (BTreeMap<String, ProviderConfig>, Catalogue) {
+    let mut providers = BTreeMap::new();
+    let mut declared = Vec::new();
+    let mut places = Vec::new();
+    for (name, value) in sections {
+        let path = format!("providers.{name}");
+        let Some(mut keys) = Keys::of(figment, path, value, faults) else {
+            continue;
+        };
+        let read = provider(&name, &mut keys);
+        let path = keys.path().to_owned();
+        if read.is_some() {
+            keys.done();
+        }
+        let Some((provider, at)) = read else { continue };
+        if let ProviderKind::OpenAiCompatible(server) = &provider.kind {
+            declared.extend(server.models.iter().cloned());
+            places.extend(at.into_iter().map(|at| format!("{path}.models[{at}]")));
+        }
+        providers.insert(name, provider);
+    }
+    let built_in = Catalogue::built_in().expect("a test reads what this release ships");
+    let catalogue = built_in.clone().with(&declared).unwrap_or_else(|wrong| {
+        faults.extend(
+            wrong
+                .into_iter()
+                .map(|fault| format!("{}.{}: {}", places[fault.at], fault.key, fault.why)),
+        );
+        built_in
+    });
+    (providers, catalogue)
+}
+
+/// One provider, and which of its models could be read; `None` where nobody can tell what keys it may have.
+fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usize>)> {
+    let plain = |letter: char| {
+        letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_' | '.')
+    };
+    if name.is_empty() || name.len() > MOST_NAME_BYTES || !name.chars().all(plain) {
+        keys.fault(
+            "",
+            format!(
+                "{name:?} was given as a provider's name, and 1 to {MOST_NAME_BYTES} lower-case letters, digits, -, _ and . are allowed"
+            ),
+        );
+    }
+    let kind: Option<String> = keys.take("kind");
+    let kind = kind.unwrap_or_else(|| name.to_owned());
+    let enabled = keys.take("enabled").unwrap_or(true);
+    let poll_every = keys.take("poll_every").map(|Span(span)| span);
+    let concurrency = keys.take("concurrency");
+    let deadline = keys.take("deadline").map(|Span(span)| span);
+    let (kind, read) = match kind.as_str() {
+        TESTCARD => (ProviderKind::Testcard, Vec::new()),
+        OPENAI_COMPATIBLE => {
+            let (server, read) = server(name, enabled, keys);
+            (ProviderKind::OpenAiCompatible(server), read)
+        }
+        other => {
+            keys.fault(
+                "kind",
+                format!("{other:?} was given, and {TESTCARD} and {OPENAI_COMPATIBLE} are allowed"),
+            );
+            return None;
+        }
+    };
+    let config = ProviderConfig {
+        enabled,
+        poll_every,
+        concurrency,
+        deadline,
+        kind,
+    };
+    Some((config, read))
+}
+
+fn server(name: &str, enabled: bool, keys: &mut Keys<'_>) -> (Server, Vec<usize>) {
+    let base_url = base_url(keys);
+    let api_key = api_key(enabled, keys);
+    let flavour = flavour(keys);
+    let tables = keys.tables("models");
+    if tables.is_empty() {
+        keys.fault("models", "none is declared; at least one is needed");
+    }
+    let mut models = Vec::new();
+    let mut read = Vec::new();
+    for (at, table) in tables.into_iter().enumerate() {
+        let step = format!("models[{at}]");
+        let Some(mut inner) = keys.inner(&step, table) else {
+            continue;
+        };
+        let model = model(name, flavour, &mut inner);
+        inner.done();
+        if let Some(model) = model {
+            models.push(model);
+            read.push(at);
+        }
+    }
+    let server = Server {
+        base_url,
+        api_key,
+        flavour,
+        models,
+    };
+    (server, read)
+}
+
+/// Anything, where it was noted that there is none.
+fn base_url(keys: &mut Keys<'_>) -> Url {
+    let none = || Url::parse("http://none.invalid/").expect("this is an address");
+    let Some(text) = keys.need::<String>("base_url") else {
+        return none();
+    };
+    let checked = Url::parse(&text)
+        .map_err(|_| "an http or https address with a host is allowed")
+        .and_then(|url| check_base_url(&url).map(|()| url));
+    checked.unwrap_or_else(|why| {
+        keys.fault("base_url", why);
+        none()
+    })
+}
+
+/// The key itself, or `env:` and the variable that holds it. It is never repeated, however wrong it is.
+fn api_key(enabled: bool, keys: &mut Keys<'_>) -> Option<Secret> {
+    let value = keys.value("api_key")?;
+    let Some(text) = value.as_str() else {
+        keys.fault(
+            "api_key",
+            "a text is allowed: the key, or env: and a variable's name",
+        );
+        return None;
+    };
+    let key = match text.strip_prefix("env:") {
+        None => text.to_owned(),
+        // A provider that is switched off need not have its key at hand.
+        Some(_) if !enabled => return None,
+        Some(name) => {
+            let Some(key) = variable(name) else {
+                keys.fault("api_key", format!("the variable {name} is not set"));
+                return None;
+            };
+            key
+        }
+    };
+    if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        keys.fault("api_key", "it is empty, or has characters that no key has");
+        return None;
+    }
+    Some(Secret::new(key))
+}
+
+fn flavour(keys: &mut Keys<'_>) -> Option<Flavour> {
+    let text: String = keys.take("flavour").unwrap_or_else(|| AUTO.to_owned());
+    let flavour = Flavour::parse(&text);
+    if flavour.is_none() && text != AUTO {
+        let all = Flavour::ALL.map(Flavour::as_str).join(", ");
+        keys.fault(
+            "flavour",
+            format!("{text:?} was given, and {AUTO}, {all} are allowed"),
+        );
+    }
+    flavour
+}
+
+/// A model, if enough of it could be read to be checked by the catalogue.
+fn model(provider: &str, flavour: Option<Flavour>, keys: &mut Keys<'_>) -> Option<Declared> {
+    let before = keys.faults();
+    let id = keys.need("id");
+    let native_model = keys.need("native_model_id");
+    let durations = keys.need("durations");
+    let sizes = keys.need("sizes");
+    let name = keys.take("name");
+    let audio = keys.take("audio").unwrap_or(AudioMode::Never);
+    let seed: DeclaredSeed = keys.take("seed").unwrap_or_default();
+    let negative_prompt = keys.take("negative_prompt").unwrap_or(false);
+    let first_frame = keys.take("first_frame").unwrap_or(false);
+    let max_samples: u32 = keys.take("sample_count").unwrap_or(1);
+    let passthrough: Vec<String> = keys.take("passthrough").unwrap_or_default();
+    let price = price(keys);
+    if let Some(flavour) = flavour {
+        let word = flavour.as_str();
+        if audio == AudioMode::Toggle && !flavour.has_sound_switch() {
+            keys.fault(
+                "audio",
+                format!("\"toggle\" was given, and {word} has no switch for it; never and always are allowed"),
+            );
+        }
+        if max_samples > flavour.most_outputs() {
+            keys.fault(
+                "sample_count",
+                format!(
+                    "{max_samples} was given, and {word} hands over {} for each job",
+                    flavour.most_outputs()
+                ),
+            );
+        }
+    }
+    for objection in passthrough
+        .iter()
+        .filter_map(|key| passthrough_objection(key))
+    {
+        keys.fault("passthrough", objection);
+    }
+    if keys.faults() > before {
+        return None;
+    }
+    Some(Declared {
+        id: id?,
+        name,
+        provider: ProviderName(provider.to_owned()),
+        native_model: native_model?,
+        durations: durations?,
+        sizes: sizes?,
+        audio,
+        seed,
+        negative_prompt,
+        first_frame,
+        max_samples,
+        passthrough,
+        price,
+    })
+}
+
+/// `{ output_second = "0.02" }`: text, so that no float is involved.
+fn price(keys: &mut Keys<'_>) -> Option<Nanos> {
+    let table = keys.value("price")?;
+    let mut inner = keys.inner("price", table)?;
+    let text: Option<String> = inner.need("output_second");
+    let price = text.and_then(|text| {
+        text.parse()
+            .map_err(|error| inner.fault("output_second", error))
+            .ok()
+    });
+    inner.done();
+    price
+}
+
+/// A length of time with its unit, such as `"5s"`, `"200ms"` or `"30m"`.
+struct Span(Duration);
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+        impl serde::de::Visitor<'_> for Written {
+            type Value = Span;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number with ms, s, m or h, such as \"5s\"")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Span, E> {
+                let wrong = || E::invalid_value(serde::de::Unexpected::Str(text), &self);
+                let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+                let number: u64 = digits.parse().map_err(|_| wrong())?;
+                let milliseconds = match &text[digits.len()..] {
+                    "ms" => Some(number),
+                    "s" => number.checked_mul(1000),
+                    "m" => number.checked_mul(60_000),
+                    "h" => number.checked_mul(3_600_000),
+                    _ => None,
+                };
+                milliseconds
+                    .filter(|milliseconds| *milliseconds > 0)
+                    .map(|milliseconds| Span(Duration::from_millis(milliseconds)))
+                    .ok_or_else(wrong)
+            }
+        }
+        deserializer.deserialize_str(Written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use filmgate_core::request::ModelId;
+
+    use super::super::tests::written;
+    use super::super::{Config, Faults};
+    use super::*;
+
+    /// A whole provider; `{}` is where more keys of its model go.
+    const GPU_BOX: &str = r#"
+[providers.gpu-box]
+kind = "openai-compatible"
+base_url = "http://10.0.0.5:8000/v1"
+api_key = "env:CARGO_PKG_NAME"
+flavour = "sglang"
+concurrency = 4
+deadline = "30m"
+poll_every = "2s"
+[[providers.gpu-box.models]]
+id = "local/wan-2.2"
+native_model_id = "Wan-AI/Wan2.2-T2V-A14B"
+durations = [4, 8]
+sizes = ["1280x720", "720x1280"]
+price = { output_second = "0.02" }
+name = "Wan on our own"
+audio = "always"
+first_frame = true
+seed = { min = 0, max = 99 }
+negative_prompt = true
+sample_count = 2
+passthrough = ["guidance_scale"]
+"#;
+
+    fn faults(text: &str) -> Vec<String> {
+        let Faults(faults) = written(text).unwrap_err();
+        faults
+    }
+
+    fn server(config: &Config) -> &Server {
+        match &config.providers["gpu-box"].kind {
+            ProviderKind::OpenAiCompatible(server) => server,
+            other @ ProviderKind::Testcard => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_provider_of_ones_own_is_read_whole() {
+        let config = written(GPU_BOX).unwrap();
+        let provider = &config.providers["gpu-box"];
+        assert_eq!(provider.poll_every, Some(Duration::from_secs(2)));
+        assert_eq!(provider.deadline, Some(Duration::from_secs(1800)));
+        assert_eq!(provider.concurrency, NonZeroU32::new(4));
+        let server = server(&config);
+        assert_eq!(server.base_url.as_str(), "http://10.0.0.5:8000/v1");
+        assert_eq!(server.flavour, Some(Flavour::SgLang));
+        // Cargo sets it for tests.
+        assert_eq!(server.api_key, Some(Secret::new("filmgate")));
+        let model = config.catalogue.find(&ModelId("local/wan-2.2".into()));
+        let model = model.unwrap();
+        assert_eq!(model.name, "Wan on our own");
+        let pair = &model.pairs[0];
+        assert_eq!(pair.native_model, "Wan-AI/Wan2.2-T2V-A14B");
+        assert!(pair.price.is_some());
+        assert_eq!(pair.capabilities.duration.default, 4);
+        assert_eq!(pair.capabilities.passthrough, ["guidance_scale"]);
+        assert_eq!(pair.capabilities.max_samples, 2);
+        assert_eq!(pair.capabilities.seed.unwrap().max, 99);
+    }
+
+    #[test]
+    fn little_has_to_be_said() {
+        let text = "[providers.openai-compatible]\nbase_url = \"https://h/v1\"\n[[providers.openai-compatible.models]]\nid = \"a/b\"\nnative_model_id = \"b\"\ndurations = { min = 1, max = 16 }\nsizes = [\"832x480\"]";
+        let config = written(text).unwrap();
+        let provider = &config.providers["openai-compatible"];
+        assert_eq!((provider.poll_every, provider.deadline), (None, None));
+        let model = config.catalogue.find(&ModelId("a/b".into())).unwrap();
+        let capabilities = &model.pairs[0].capabilities;
+        assert_eq!(model.pairs[0].price, None);
+        assert_eq!(
+            (capabilities.audio, capabilities.seed),
+            (AudioMode::Never, None)
+        );
+        assert!(capabilities.inputs.is_empty() && !capabilities.negative_prompt);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_with_its_key() {
+        let text = GPU_BOX
+            .replace("http://10.0.0.5:8000/v1", "http://u:p@10.0.0.5/v1?x")
+            .replace("env:CARGO_PKG_NAME", "env:NOBODY_SETS_THIS")
+            .replace("\"sglang\"", "\"vllm\"")
+            .replace("concurrency = 4", "concurrency = 0\nretries = 3")
+            .replace("\"30m\"", "\"soon\"")
+            .replace("[4, 8]", "\"4\"")
+            .replace("\"720x1280\"", "\"720\"")
+            .replace("\"0.02\"", "0.02")
+            .replace(
+                "[\"guidance_scale\"]",
+                "[\"video_path\", \"seed\"]\ncolour = 1",
+            )
+            + "[[providers.gpu-box.models]]\nid = \"x/y\"\n";
+        let faults = faults(&text);
+        for (key, part) in [
+            ("base_url", "api_key is the place"),
+            ("api_key", "NOBODY_SETS_THIS"),
+            ("flavour", "vllm-omni"),
+            ("concurrency", "nonzero"),
+            ("retries", "no such key"),
+            ("deadline", "ms, s, m or h"),
+            ("models[0].durations", "[4, 8]"),
+            ("models[0].sizes", "720"),
+            ("models[0].price.output_second", "string"),
+            ("models[0].passthrough", "video_path"),
+            ("models[0].passthrough", "own fields"),
+            ("models[0].colour", "no such key"),
+            ("models[1].native_model_id", "required"),
+            ("models[1].durations", "required"),
+            ("models[1].sizes", "required"),
+        ] {
+            let key = format!("providers.gpu-box.{key}");
+            let told = faults
+                .iter()
+                .any(|fault| fault.starts_with(&key) && fault.contains(part));
+            assert!(told, "{key} and {part} are not told in {faults:#?}");
+        }
+        assert_eq!(faults.len(), 15, "{faults:#?}");
+    }
+
+    #[test]
+    fn what_the_catalogue_finds_wrong_is_told_with_the_key_too() {
+        let twice = GPU_BOX
+            .replace("[4, 8]", "[4, 200]")
+            .replace("sample_count = 2", "sample_count = 7")
+            + "[[providers.gpu-box.models]]\nid = \"testcard\"\nnative_model_id = \"b\"\ndurations = [4]\nsizes = [\"832x480\"]\n";
+        let faults = faults(&twice);
+        let keys: Vec<&str> = faults
+            .iter()
+            .map(|fault| fault.split(": ").next().unwrap())
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "providers.gpu-box.models[0].durations",
+                "providers.gpu-box.models[0].sample_count",
+                "providers.gpu-box.models[1].id"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_flavour_has_no_word_for_is_refused() {
+        let text = GPU_BOX
+            .replace("\"sglang\"", "\"openai\"")
+            .replace("\"always\"", "\"toggle\"");
+        let faults = faults(&text);
+        assert_eq!(faults.len(), 2, "{faults:#?}");
+        assert!(faults[0].contains("models[0].audio") && faults[0].contains("openai"));
+        assert!(faults[1].contains("models[0].sample_count"));
+    }
+
+    #[test]
+    fn a_key_is_not_repeated_however_wrong_it_is() {
+        for key in ["12345", "\"sk with space\"", "[\"sk\"]", "\"\""] {
+            let faults = faults(&GPU_BOX.replace("\"env:CARGO_PKG_NAME\"", key));
+            assert_eq!(faults.len(), 1);
+            assert!(faults[0].contains("api_key") && !faults[0].contains("12345"));
+            assert!(!faults[0].contains("sk "), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_provider_that_is_off_needs_no_key_and_keeps_its_models() {
+        let text = GPU_BOX.replace("env:CARGO_PKG_NAME", "env:NOBODY_SETS_THIS");
+        let text = text.replace("concurrency = 4", "concurrency = 4\nenabled = false");
+        let config = written(&text).unwrap();
+        assert!(!config.providers["gpu-box"].enabled);
+        assert!(
+            config
+                .catalogue
+                .find(&ModelId("local/wan-2.2".into()))
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn a_section_that_is_no_provider_is_refused() {
+        for (text, part) in [
+            ("[providers]\nbox = 3", "providers.box: a table"),
+            ("[providers.runway]", "providers.runway.kind: \"runway\""),
+            (
+                "[providers.testcard]\nbase_url = \"http://h/\"",
+                "providers.testcard.base_url: there is no such key",
+            ),
+            ("[providers.\"A b\"]\nkind = \"testcard\"", "lower-case"),
+            (
+                "[providers.b]\nkind = \"openai-compatible\"\nbase_url = \"h\"\nmodels = 3",
+                "providers.b.models: a list",
+            ),
+        ] {
+            let faults = faults(text);
+            assert!(
+                faults.iter().any(|fault| fault.contains(part)),
+                "{faults:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn spans_have_a_unit() {
+        let span = |text: &str| {
+            let text = format!("[providers.testcard]\npoll_every = {text}");
+            written(&text)
+                .map(|config| config.providers["testcard"].poll_every.unwrap())
+                .ok()
+        };
+        assert_eq!(span("\"200ms\""), Some(Duration::from_millis(200)));
+        assert_eq!(span("\"2m\""), Some(Duration::from_secs(120)));
+        assert_eq!(span("\"1h\""), Some(Duration::from_secs(3600)));
+        for wrong in [
+            "\"0s\"",
+            "\"s\"",
+            "\"5\"",
+            "5",
+            "\"1.5s\"",
+            "\"99999999999999999999h\"",
+        ] {
+            assert_eq!(span(wrong), None, "{wrong}");
+        }
+    }
+}
