@@ -37,7 +37,10 @@ pub(crate) struct Gate {
 
 /// Where bytes are counted as they are handed to a connection.
 #[derive(Debug, Clone)]
-pub(crate) struct Meter(pub(crate) [Arc<AtomicU64>; 2]);
+pub(crate) struct Meter {
+    pub(crate) counters: [Arc<AtomicU64>; 2],
+    pub(crate) changed: watch::Sender<()>,
+}
 
 /// One more call waits, until this is dropped.
 struct Waiting<'a>(&'a Gate);
@@ -92,6 +95,15 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
         self.0.changed.send_replace(());
+    }
+}
+
+impl Meter {
+    fn count(&self, bytes: usize) {
+        for counter in &self.counters {
+            counter.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        self.changed.send_replace(());
     }
 }
 
@@ -196,8 +208,8 @@ impl Delivery {
                     let piece = bytes.split_to(bytes.len().min(PIECE_BYTES));
                     self.steps.push_front(Step::Send(bytes));
                     self.sent = true;
-                    for counter in self.meter.iter().flat_map(|meter| &meter.0) {
-                        counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
+                    if let Some(meter) = &self.meter {
+                        meter.count(piece.len());
                     }
                     return Some(Ok(piece));
                 }

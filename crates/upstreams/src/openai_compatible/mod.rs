@@ -72,7 +72,7 @@
 //! | `GET /_emulator/counts` | [`Counts`]; with `?prompt=`, [`PromptCounts`] |
 //! | `GET /_emulator/jobs` | every [`JobRecord`] in the order of acceptance, forgotten ones too; `?prompt=` |
 //! | `POST /_emulator/restart` | the server forgets all jobs |
-//! | `GET` `POST` `DELETE /_emulator/faults` | `{"directives": ["poll-503"]}`: faults for everybody, met before those of a job; counted over all calls |
+//! | `GET` `POST` `DELETE /_emulator/faults` | `{"directives": ["poll-503"]}`: faults for everybody, met in place of a job's own; counted over all calls |
 //! | `POST /_emulator/release` | whatever is stalled goes on |
 //! | `POST /_emulator/clock` | `{"advance_seconds": 60}`: time passes |
 //!
@@ -368,6 +368,10 @@ impl Emulator {
 
     fn gate(&self) -> &Arc<Gate> {
         &self.0.gate
+    }
+
+    fn watched(&self) -> &watch::Sender<()> {
+        &self.0.changed
     }
 
     fn stopping(&self) -> &CancellationToken {

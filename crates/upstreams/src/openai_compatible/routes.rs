@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
@@ -42,7 +42,10 @@ pub(crate) fn router(emulator: Emulator) -> Router {
     if flavour.has_remix() {
         dialect = dialect.route("/videos/{id}/remix", post(remix));
     }
-    let dialect = dialect.layer(middleware::from_fn_with_state(emulator.clone(), authorise));
+    let dialect = dialect
+        // Files are digested as they come, however long they are.
+        .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(emulator.clone(), authorise));
     let mut router = Router::new().nest("/v1", dialect.clone());
     if flavour == Flavour::Litellm {
         router = router.merge(dialect);
@@ -268,6 +271,7 @@ async fn delete(
     if !emulator.jobs().forget(&job, why, emulator.now()) {
         return not_found(&id).answer(flavour);
     }
+    emulator.changed();
     let view = view(&emulator, Occasion::Delete, origin(&headers));
     let body = flavour.tell_deleted(&job, &view);
     match fault {
@@ -380,10 +384,13 @@ async fn deliver(
     let range = headers
         .get(header::RANGE)
         .filter(|_| flavour.serves_ranges());
-    let meter = Meter([
-        Arc::clone(&job.content_bytes),
-        Arc::clone(&emulator.calls().content_bytes),
-    ]);
+    let meter = Meter {
+        counters: [
+            Arc::clone(&job.content_bytes),
+            Arc::clone(&emulator.calls().content_bytes),
+        ],
+        changed: emulator.watched().clone(),
+    };
     let mut answer = content::deliver(&film, range, fault.as_ref(), emulator.gate(), meter);
     if flavour == Flavour::Litellm {
         answer.headers_mut().insert(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filmgate_upstreams::films::Supply;
-use filmgate_upstreams::openai_compatible::{Config, Flavour, PromptCounts};
+use filmgate_upstreams::openai_compatible::{Config, Counts, Flavour, PromptCounts};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -233,7 +233,7 @@ async fn every_call_is_counted() {
 #[tokio::test]
 async fn references_are_told_by_their_digests() {
     let bench = Bench::of(Flavour::Sglang).await;
-    let picture = vec![7u8; 300_000];
+    let picture = vec![7u8; 5_000_000];
     let digest = hex::encode(Sha256::digest(&picture));
     let part = reqwest::multipart::Part::bytes(picture)
         .file_name("first.png")
@@ -250,7 +250,7 @@ async fn references_are_told_by_their_digests() {
         record["references"],
         json!([{
             "field": "input_reference", "file_name": "first.png", "content_type": "image/png",
-            "url": null, "bytes": 300_000, "sha256": digest,
+            "url": null, "bytes": 5_000_000, "sha256": digest,
         }])
     );
 
@@ -375,16 +375,16 @@ async fn what_nobody_could_render_is_refused() {
 #[tokio::test]
 async fn a_server_that_stops_lets_go_of_everybody() {
     let bench = Bench::of(Flavour::OpenAi).await;
-    let stalled = bench.submit("a fox #fault=answer-stall");
-    let stopped = async {
-        bench.emulator().until(|counts| counts.stalled == 1).await;
-        let (emulator, address) = (bench.emulator().clone(), bench.upstream.origin.clone());
-        emulator.release();
-        address
+    let stalled = Answer::read(bench.form(&[("prompt", "a fox #fault=answer-stall")]));
+    let slow = Answer::read(bench.form(&[("prompt", "an owl #fault=slow-submit=3600")]));
+    let address = bench.upstream.origin.replace("http://", "");
+    let stopped = async move {
+        let wished = |counts: &Counts| (counts.stalled, counts.accepted) == (1, 2);
+        bench.emulator().until(wished).await;
+        bench.upstream.stop().await;
     };
-    let (answer, address) = tokio::join!(stalled, stopped);
-    answer.unwrap().expect(200);
-    bench.upstream.stop().await;
-    let address = address.trim_start_matches("http://");
+    let (stalled, slow, ()) = tokio::join!(stalled, slow, stopped);
+    stalled.unwrap().expect(200);
+    slow.unwrap().expect(200);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }
