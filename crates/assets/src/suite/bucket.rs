@@ -21,7 +21,7 @@ impl House {
     }
 
     fn impatient() -> Self {
-        Self::on_a_bucket_with(|config| config.stall_seconds = NonZero::new(1).unwrap())
+        Self::on_a_bucket_with(|config| config.stall_seconds = NonZero::new(2).unwrap())
     }
 
     fn with_links() -> Self {
@@ -241,7 +241,7 @@ async fn a_bucket_that_does_nothing_is_given_up_and_works_once_it_does() {
     let put = put.unwrap_err().source;
     assert!(put.may_pass());
     assert!(
-        told(&put).contains("nothing came for 1 s"),
+        told(&put).contains("nothing came for 2 s"),
         "{}",
         told(&put)
     );
@@ -260,7 +260,7 @@ async fn a_bucket_that_does_nothing_is_given_up_and_works_once_it_does() {
     let broken = reading.try_collect::<Vec<_>>().await.unwrap_err();
     assert!(broken.may_pass());
     assert!(
-        told(&broken).contains("nothing came for 1 s"),
+        told(&broken).contains("nothing came for 2 s"),
         "{}",
         told(&broken)
     );
