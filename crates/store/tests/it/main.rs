@@ -17,6 +17,8 @@ mod key_limits;
 mod keys;
 mod ledger;
 mod lists;
+mod postgres_database;
+mod postgres_processes;
 mod repeats;
 mod sqlite_file;
 mod sqlite_upgrade;

@@ -7,7 +7,8 @@ waiting AS MATERIALIZED (
     SELECT job FROM work WHERE phase = 'waiting' AND claimable_at <= $1
     ORDER BY claimable_at LIMIT $3 FOR UPDATE SKIP LOCKED),
 chosen AS MATERIALIZED (
-    SELECT job FROM work WHERE job = ANY($4) AND claimable_at <= $1 FOR UPDATE SKIP LOCKED),
+    SELECT place.job FROM unnest($4::text[]) AS it (job) CROSS JOIN LATERAL (
+        SELECT job FROM work WHERE work.job = it.job AND claimable_at <= $1 FOR UPDATE SKIP LOCKED) AS place),
 taken AS (
     UPDATE work SET fence = fence + 1, lease_until = $5, lease_by = $6
     FROM (SELECT job FROM begun UNION ALL SELECT job FROM waiting UNION ALL SELECT job FROM chosen) AS due
