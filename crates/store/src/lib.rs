@@ -1,6 +1,6 @@
 //! What has happened: durable jobs, attempts, ledger, keys, idempotency, timeline and outbox.
 //!
-//! [`Store`] is the seam; SQLite stands behind it, and PostgreSQL will. Both pass the suite in
+//! [`Store`] is the seam; SQLite stands behind it for one process, and PostgreSQL for any number. Both pass the suite in
 //! `tests/it`. Exactly-once money rests on one call, [`Store::commit`]: no other statement writes a
 //! job's state.
 //!

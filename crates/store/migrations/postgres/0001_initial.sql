@@ -285,7 +285,8 @@ CREATE INDEX unacknowledged_by_lost_answer ON unacknowledged (fingerprint, creat
 CREATE TABLE processes (
     id      text        COLLATE "C" PRIMARY KEY,
     seen_at timestamptz NOT NULL
-) WITH (fillfactor = 25);
+);
+CREATE INDEX processes_by_last_beat ON processes (seen_at);
 
 -- Work that one process does for all, and when it was last begun.
 CREATE TABLE chores (

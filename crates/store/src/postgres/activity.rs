@@ -12,6 +12,7 @@ use serde::Serialize;
 use sqlx::postgres::{PgConnection, PgRow, Postgres};
 use sqlx::{QueryBuilder, Row};
 
+use super::connections::begin_report;
 use super::row::{amount, corrupt, count, id, instant, page, stored, text, text_if_any};
 use crate::transitions::Gain;
 use crate::{ActivityRow, Dimension, Page, StoreError, UsageFilter, UsageRow};
@@ -97,7 +98,8 @@ pub(super) async fn usage(
         question.push(format_args!(" GROUP BY {groups} ORDER BY {groups}"));
     }
     question.push(" LIMIT ").push_bind(i64::from(limit) + 1);
-    let rows = question.build().fetch_all(db).await?;
+    let mut report = begin_report(db).await?;
+    let rows = question.build().fetch_all(&mut *report).await?;
     let sums = rows
         .iter()
         .map(|row| read_sums(row, by))

@@ -23,8 +23,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 const SURELY_ALIVE: Duration = Duration::from_secs(1);
 
 /// What the server is told of every connection, whatever its own defaults are.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 11] = [
     ("default_transaction_isolation", "read committed"),
+    // Every question is planned once, and answered through indexes row by row: its cost must not hang on what somebody
+    // last counted in the tables. Of reports this is untrue, and they say so.
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
     // Nobody who died, hangs or was cut off keeps rows to himself for long.
     ("statement_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "10s"),
@@ -206,6 +213,17 @@ pub(super) async fn begin<'c>(
         );
     }
     Ok(db.begin_with(AssertSqlSafe(statements)).await?)
+}
+
+/// Begins a transaction for a question about many rows. It takes as long as it takes, and is planned for what there is.
+pub(super) async fn begin_report(
+    db: &mut PgConnection,
+) -> Result<Transaction<'_, Postgres>, StoreError> {
+    let begun = db.begin_with(
+        "BEGIN READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL plan_cache_mode = force_custom_plan;
+         SET LOCAL enable_seqscan = on; SET LOCAL enable_hashjoin = on; SET LOCAL enable_mergejoin = on",
+    );
+    Ok(begun.await?)
 }
 
 impl From<sqlx::Error> for StoreError {

@@ -109,7 +109,7 @@ impl<'a> Creation<'a> {
             return Ok(Step::Done(Created::AlreadyBound(bound.clone())));
         }
         if look.somebody_is_gone {
-            processes::bury(db, None).await?;
+            processes::bury_the_gone(db).await?;
             return Ok(Step::LookAgain);
         }
         if let (Some(fingerprint), Some(video)) = (&self.new.fingerprint, look.repeats) {
@@ -122,13 +122,13 @@ impl<'a> Creation<'a> {
         }
         if let Some((terms, standing)) = &look.limits {
             let admission = &self.new.job.admission;
-            let guard = Guard::of_key(admission.key);
-            if !guards.contains(&guard) {
-                return Ok(Step::Guard(guard));
-            }
             let hold = Nanos::new(self.held()).unwrap_or(Nanos::ZERO);
             if let Err(refusal) = terms.admit(standing, hold, admission.created_at) {
                 return Ok(Step::Done(Created::KeyRefused(refusal)));
+            }
+            let guard = Guard::of_key(admission.key);
+            if !guards.contains(&guard) {
+                return Ok(Step::Guard(guard));
             }
         }
         let opening = &self.new.opening;

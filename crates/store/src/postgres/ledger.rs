@@ -7,6 +7,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 
+use super::connections::begin_report;
 use super::idempotency::{self, Opened};
 use super::row::{corrupt, count, id, instant, page, stored, text};
 use super::sql;
@@ -178,14 +179,11 @@ pub(super) async fn closings(db: &mut PgConnection, hold: HoldId) -> Result<u64,
     count("a hold's closings", closings)
 }
 
-/// One statement, so that every figure is of the same instant; it takes as long as it takes.
+/// One statement, so that every figure is of the same instant.
 pub(super) async fn audit(db: &mut PgConnection) -> Result<Audit, StoreError> {
-    let mut tx = super::connections::begin(db, &[]).await?;
-    sqlx::query("SET LOCAL statement_timeout = 0")
-        .execute(&mut *tx)
-        .await?;
+    let mut report = begin_report(db).await?;
     let row = sqlx::query(sql!("ledger/audit"))
-        .fetch_one(&mut *tx)
+        .fetch_one(&mut *report)
         .await?;
     let at = |column: usize| count("a count of the audit", row.try_get(column)?);
     Ok(Audit {

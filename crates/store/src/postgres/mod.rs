@@ -590,7 +590,7 @@ impl Store for PostgresStore {
         drop(background);
         let left = async {
             let mut db = self.connections.lend().await?;
-            processes::bury(&mut db, Some(&self.process)).await
+            processes::leave(&mut db, &self.process).await
         };
         if let Err(error) = left.await {
             tracing::warn!(%error, "this process will be missed before it is taken off the list");

@@ -38,10 +38,28 @@ pub(super) async fn beat(db: &mut PgConnection, process: &str) -> Result<(), Sto
     Ok(())
 }
 
-/// Takes those off the list that were not heard of for too long, and `leaving`; what they had to answer is lost.
-pub(super) async fn bury(db: &mut PgConnection, leaving: Option<&str>) -> Result<(), StoreError> {
+/// Takes those off the list that were not heard of for too long.
+pub(super) async fn bury_the_gone(db: &mut PgConnection) -> Result<(), StoreError> {
+    let gone: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM processes WHERE seen_at < now() - interval '15 seconds'",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    for process in gone {
+        bury(db, &process, false).await?;
+    }
+    Ok(())
+}
+
+/// Takes the process itself off the list: it gives no answer any more.
+pub(super) async fn leave(db: &mut PgConnection, process: &str) -> Result<(), StoreError> {
+    bury(db, process, true).await
+}
+
+async fn bury(db: &mut PgConnection, process: &str, leaves: bool) -> Result<(), StoreError> {
     sqlx::query(sql!("processes/bury"))
-        .bind(leaving)
+        .bind(process)
+        .bind(leaves)
         .execute(db)
         .await?;
     Ok(())
@@ -56,7 +74,7 @@ pub(super) async fn keep_beating(connections: Arc<Connections>, process: String)
         let beaten = async {
             let mut db = connections.lend().await?;
             beat(&mut db, &process).await?;
-            bury(&mut db, None).await
+            bury_the_gone(&mut db).await
         };
         if let Err(error) = beaten.await {
             tracing::warn!(%error, "other processes may soon take this one for dead");

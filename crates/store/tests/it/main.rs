@@ -21,6 +21,8 @@ mod ledger;
 mod lists;
 mod parking;
 mod places;
+mod postgres_database;
+mod postgres_processes;
 mod repeats;
 mod sqlite_file;
 mod sqlite_upgrade;

@@ -11,7 +11,8 @@ waiting AS MATERIALIZED (
         SELECT job FROM work WHERE phase = 'waiting' AND work.account = open.account AND claimable_at <= $1
         ORDER BY claimable_at LIMIT open.jobs FOR UPDATE SKIP LOCKED) AS queue),
 chosen AS MATERIALIZED (
-    SELECT job FROM work WHERE job = ANY($5) AND claimable_at <= $1 FOR UPDATE SKIP LOCKED),
+    SELECT place.job FROM unnest($5::text[]) AS it (job) CROSS JOIN LATERAL (
+        SELECT job FROM work WHERE work.job = it.job AND claimable_at <= $1 FOR UPDATE SKIP LOCKED) AS place),
 taken AS (
     UPDATE work SET
         fence = fence + 1, strikes = strikes + (lease_until IS NOT NULL)::int,

@@ -4,5 +4,5 @@ FROM unnest($2::text[], $3::bigint[]) AS open (account, most)
 CROSS JOIN LATERAL (
     SELECT count(*) AS jobs FROM (
         SELECT FROM work WHERE phase = 'waiting' AND work.account = open.account AND claimable_at <= $1
-        LIMIT open.most) AS due) AS queue
+        ORDER BY claimable_at LIMIT open.most) AS due) AS queue
 WHERE queue.jobs > 0

@@ -6,11 +6,11 @@ WITH job AS (
     WHERE id = $1 AND version = $2 AND ended_at IS NOT NULL AND deleted_at IS NULL
     RETURNING id),
 admission AS (
-    UPDATE admissions SET admission = $5 FROM job WHERE admissions.job = job.id),
+    UPDATE admissions SET admission = $5 FROM job WHERE admissions.job = $1),
 unnamed AS (
-    DELETE FROM objects USING job WHERE objects.job = job.id AND objects.key = ANY($6)),
+    DELETE FROM objects USING job WHERE objects.job = $1 AND objects.key = ANY($6)),
 place AS (
-    UPDATE work SET due_at = $7 FROM job WHERE work.job = job.id),
+    UPDATE work SET due_at = $7 FROM job WHERE work.job = $1),
 acknowledged AS (
-    DELETE FROM unacknowledged USING job WHERE unacknowledged.job = job.id)
+    DELETE FROM unacknowledged USING job WHERE unacknowledged.job = $1)
 SELECT 1 FROM job

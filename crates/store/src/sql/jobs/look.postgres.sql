@@ -26,6 +26,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN keys ON keys.id = $1
 LEFT JOIN LATERAL (
     SELECT in_flight, held, captured, counted_from FROM standings
-    WHERE key = $1 AND (keys.limit_nanos IS NOT NULL OR keys.max_in_flight IS NOT NULL)) AS standing ON true
+    WHERE key = $1 AND (keys.limit_nanos IS NOT NULL OR keys.max_in_flight IS NOT NULL)
+    LIMIT 1) AS standing ON true
 LEFT JOIN LATERAL (
     SELECT sum(available)::bigint AS available FROM balances WHERE $10 AND workspace = $2) AS funds ON true

@@ -1,4 +1,4 @@
--- Whoever was not heard of for a while gives no answer any more: what it had open is lost.
+-- What a process had to answer is lost with it; unless it was heard of again meanwhile, or leaves ($2).
 WITH gone AS (
-    DELETE FROM processes WHERE id = $1 OR seen_at < now() - interval '15 seconds' RETURNING id)
-UPDATE unacknowledged SET answer = 'lost' FROM gone WHERE answer = 'open' AND answer_by = gone.id
+    DELETE FROM processes WHERE id = $1 AND ($2 OR seen_at < now() - interval '15 seconds') RETURNING id)
+UPDATE unacknowledged SET answer = 'lost' FROM gone WHERE answer = 'open' AND answer_by = $1

@@ -8,14 +8,14 @@ job AS (
     UPDATE jobs SET
         state = $10, status = $11, life = $12, ended_at = $14, provider = coalesce($15, provider),
         version = version + 1
-    FROM held WHERE jobs.id = held.job AND jobs.version = $8
+    FROM held WHERE jobs.id = $1 AND jobs.version = $8
     RETURNING jobs.id, jobs.workspace, jobs.key, jobs.model, jobs.provider, jobs.version),
 place AS (
     UPDATE work SET
         phase = $17, due_at = $13, account = $19, strikes = 0, parked_at = NULL, parked_reason = NULL,
         lease_until = CASE WHEN $16 THEN NULL ELSE lease_until END,
         lease_by = CASE WHEN $16 THEN NULL ELSE lease_by END
-    FROM job WHERE work.job = job.id),
+    FROM job WHERE work.job = $1),
 -- What another worker learnt and could not commit stands on the row already; it is never written over with nothing.
 tried AS (
     INSERT INTO attempts (job, number, candidate, provider, key, native, submitted_at, accepted_at, ended_at, outcome,
@@ -34,7 +34,7 @@ tried AS (
         provider_cost = coalesce(excluded.provider_cost, attempts.provider_cost),
         billed = excluded.billed),
 unnamed AS (
-    DELETE FROM objects USING job WHERE objects.job = job.id AND objects.key = ANY($20::text[])),
+    DELETE FROM objects USING job WHERE objects.job = $1 AND objects.key = ANY($20::text[])),
 logged AS (
     INSERT INTO actions (id, at, by, request_id, kind, workspace, object, detail)
     SELECT it.id, it.at, it.by, it.request_id, it.kind, it.workspace, it.object, it.detail
