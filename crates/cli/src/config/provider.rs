@@ -87,6 +87,9 @@ pub(super) fn read(
     let mut places = Vec::new();
     for (name, value) in sections {
         let path = format!("providers.{name}");
+        if let Some(why) = unfit_name(&name) {
+            faults.push(format!("{path}: {why}"));
+        }
         let Some(mut keys) = Keys::of(figment, path, value, faults) else {
             continue;
         };
@@ -114,19 +117,18 @@ pub(super) fn read(
     (providers, catalogue)
 }
 
-/// One provider, and which of its models could be read; `None` where nobody can tell what keys it may have.
-fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usize>)> {
+fn unfit_name(name: &str) -> Option<String> {
     let plain = |letter: char| {
         letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '_' | '.')
     };
-    if name.is_empty() || name.len() > MOST_NAME_BYTES || !name.chars().all(plain) {
-        keys.fault(
-            "",
-            format!(
-                "{name:?} was given as a provider's name, and 1 to {MOST_NAME_BYTES} lower-case letters, digits, -, _ and . are allowed"
-            ),
-        );
-    }
+    let fits = !name.is_empty() && name.len() <= MOST_NAME_BYTES && name.chars().all(plain);
+    (!fits).then(|| {
+        format!("a name has 1 to {MOST_NAME_BYTES} lower-case letters, digits, -, _ and .")
+    })
+}
+
+/// One provider, and which of its models could be read; `None` where nobody can tell what keys it may have.
+fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usize>)> {
     let kind: Option<String> = keys.take("kind");
     let kind = kind.unwrap_or_else(|| name.to_owned());
     let enabled = keys.take("enabled").unwrap_or(true);
