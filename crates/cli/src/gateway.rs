@@ -1,12 +1,11 @@
 //! A gateway in this process: opens what the configuration names and wires it together.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use filmgate_api::{Api, Limits};
+use filmgate_api::{Api, Limits, Listener, Peer};
 use filmgate_assets::Assets;
 use filmgate_catalogue::Catalogue;
 use filmgate_core::provider::{Credential, Secret};
@@ -103,10 +102,10 @@ impl Gateway {
         if let Ok(address) = listener.local_addr() {
             api.config.listen = address.to_string();
         }
-        let app = filmgate_api::router(api).into_make_service_with_connect_info::<SocketAddr>();
+        let app = filmgate_api::router(api).into_make_service_with_connect_info::<Peer>();
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let served = axum::serve(listener, app)
+            let served = axum::serve(Listener::new(listener), app)
                 .with_graceful_shutdown(stop.cancelled_owned())
                 .await;
             if let Err(error) = served {
@@ -125,6 +124,8 @@ impl Gateway {
                 testcard.shutdown().await;
             }
             self.tasks.wait().await;
+            // Sockets have left the server's connections behind.
+            self.api.limits.watchers_left().await;
         };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, orderly)
             .await

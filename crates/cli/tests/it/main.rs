@@ -23,6 +23,7 @@ mod idempotency;
 mod keys;
 mod ledger_commands;
 mod limits;
+mod live;
 mod media;
 mod money;
 mod prepaid;
