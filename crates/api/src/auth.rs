@@ -8,8 +8,9 @@ use filmgate_core::id::WorkspaceId;
 use filmgate_core::key::{Key, KeyText, OutOfForce, Role};
 use filmgate_engine::keys::Login;
 use filmgate_engine::{Caller, Operator};
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use crate::arrival::Arrival;
 use crate::error::ApiError;
@@ -22,6 +23,18 @@ pub(crate) struct Reader(pub(crate) Key);
 pub(crate) struct Member(pub(crate) Key);
 /// May do what only operators do.
 pub(crate) struct Admin(pub(crate) Key);
+
+/// A [`Reader`] that may send its key as a WebSocket subprotocol: browsers let a page set no header there.
+pub(crate) struct SocketReader {
+    pub(crate) key: Key,
+    /// What the answer has to name among the subprotocols offered, where one of ours was.
+    pub(crate) protocol: Option<HeaderValue>,
+}
+
+/// The subprotocol that says nothing but what it is.
+const PROTOCOL: &str = "filmgate";
+/// In front of a key, the subprotocol that carries it.
+const KEY_PROTOCOL: &str = "filmgate.key.";
 
 impl Member {
     pub(crate) fn caller(&self) -> Caller {
@@ -90,8 +103,48 @@ impl FromRequestParts<Shared> for Admin {
     }
 }
 
+impl FromRequestParts<Shared> for SocketReader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Shared) -> Result<Self, ApiError> {
+        let (with_key, plain) = offered(&parts.headers);
+        let text = match with_key {
+            Some(protocol) if !parts.headers.contains_key(AUTHORIZATION) => {
+                &protocol[KEY_PROTOCOL.len()..]
+            }
+            _ => sent(parts)?,
+        };
+        let key = of_role(parts, api, text, Role::Read).await?;
+        let chosen = if plain { Some(PROTOCOL) } else { with_key };
+        let protocol = chosen.and_then(|chosen| HeaderValue::from_str(chosen).ok());
+        let protocol = protocol.map(|mut value| {
+            value.set_sensitive(true);
+            value
+        });
+        Ok(Self { key, protocol })
+    }
+}
+
+/// Of the WebSocket subprotocols offered, the one that carries a key, and whether the plain one is among them.
+fn offered(headers: &HeaderMap) -> (Option<&str>, bool) {
+    let offered = || {
+        headers
+            .get_all(SEC_WEBSOCKET_PROTOCOL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+    };
+    let with_key = offered().find(|protocol| protocol.starts_with(KEY_PROTOCOL));
+    (with_key, offered().any(|protocol| protocol == PROTOCOL))
+}
+
 async fn with_role(parts: &Parts, api: &Shared, needed: Role) -> Result<Key, ApiError> {
-    let key = genuine(parts, api).await?;
+    of_role(parts, api, sent(parts)?, needed).await
+}
+
+async fn of_role(parts: &Parts, api: &Shared, text: &str, needed: Role) -> Result<Key, ApiError> {
+    let key = genuine(parts, api, text).await?;
     if let Err(wait) = api.limits.key_rate.count(key.id) {
         return Err(ApiError::rate_limited(
             "this key makes more calls than it may",
@@ -109,8 +162,7 @@ async fn with_role(parts: &Parts, api: &Shared, needed: Role) -> Result<Key, Api
 }
 
 /// The key that was sent, if it is one and in force.
-async fn genuine(parts: &Parts, api: &Shared) -> Result<Key, ApiError> {
-    let text = sent(parts)?;
+async fn genuine(parts: &Parts, api: &Shared, text: &str) -> Result<Key, ApiError> {
     match api.engine.authenticate(text).await? {
         Login::Genuine(key) => Ok(key),
         Login::OutOfForce(why) => Err(out_of_force(why)),
@@ -163,7 +215,9 @@ fn bearer(header: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::bearer;
+    use super::{bearer, offered};
+    use http::HeaderMap;
+    use http::header::SEC_WEBSOCKET_PROTOCOL;
 
     #[test]
     fn only_a_bearer_header_carries_a_key() {
@@ -171,5 +225,26 @@ mod tests {
         assert_eq!(bearer("bearer  fg_a_b "), Some("fg_a_b"));
         assert_eq!(bearer("Basic abc"), None);
         assert_eq!(bearer("fg_a_b"), None);
+    }
+
+    #[test]
+    fn a_key_is_found_among_the_subprotocols_offered() {
+        let found = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(SEC_WEBSOCKET_PROTOCOL, value.parse().unwrap());
+            }
+            let (with_key, plain) = offered(&headers);
+            (with_key.map(str::to_owned), plain)
+        };
+        let key = || Some("filmgate.key.fg_a_b".to_owned());
+        assert_eq!(found(&[]), (None, false));
+        assert_eq!(found(&["filmgate.key.fg_a_b"]), (key(), false));
+        assert_eq!(
+            found(&["chat,filmgate.key.fg_a_b , filmgate"]),
+            (key(), true)
+        );
+        assert_eq!(found(&["filmgate", "filmgate.key.fg_a_b"]), (key(), true));
+        assert_eq!(found(&["filmgate.keys, film"]), (None, false));
     }
 }

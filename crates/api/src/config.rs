@@ -29,6 +29,8 @@ pub struct Config {
     pub key_burst: u32,
     /// Wrong keys from one address within a minute, before it is told to stop; 0 for no limit.
     pub failed_logins_per_minute: u32,
+    /// Event streams and WebSockets of one key open at once; 0 for no limit.
+    pub live_watchers_per_key: u32,
 }
 
 impl Default for Config {
@@ -44,6 +46,7 @@ impl Default for Config {
             key_requests_per_second: 200,
             key_burst: 1000,
             failed_logins_per_minute: 20,
+            live_watchers_per_key: 100,
         }
     }
 }

@@ -33,6 +33,7 @@ fn all_video_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .nest("/v1/videos", videos::routes())
         .nest(ALIAS, videos::routes())
+        .routes(routes!(videos::websocket::websocket))
         .routes(routes!(generations::generation))
 }
 
@@ -63,7 +64,7 @@ fn too_many_calls() -> Response {
         .build();
     ResponseBuilder::new()
         .description(
-            "The key makes more calls than it may, has as many jobs or as much spent as it may until its limit begins anew, or too many wrong keys came from this address",
+            "The key makes more calls than it may, follows as many videos as it may, has as many jobs or as much spent as it may until its limit begins anew, or too many wrong keys came from this address",
         )
         .header("Retry-After", retry_after)
         .content(

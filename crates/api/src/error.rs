@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
 use filmgate_core::id::GenerationId;
-use http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    CONNECTION, CONTENT_RANGE, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE, WWW_AUTHENTICATE,
+};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 pub(crate) use body::{Detail, ErrorBody};
@@ -203,6 +205,18 @@ impl ApiError {
             format!("the range has nothing of the {bytes} bytes there are"),
         )
         .header(CONTENT_RANGE, whole)
+    }
+
+    /// 426: the answer names what to upgrade to.
+    pub(crate) fn websocket_upgrade_required() -> Self {
+        Self::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "websocket_upgrade_required",
+            "this address speaks WebSocket, version 13, and the request is no handshake for it; for a plain request there are GET /v1/videos/{video_id} and its /events",
+        )
+        .header(UPGRADE, HeaderValue::from_static("websocket"))
+        .header(CONNECTION, HeaderValue::from_static("upgrade"))
+        .header(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
     }
 
     pub(crate) fn switched_off() -> Self {

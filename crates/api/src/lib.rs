@@ -9,6 +9,7 @@ mod answered;
 mod arrival;
 mod auth;
 mod config;
+mod connection;
 mod docs;
 mod error;
 mod etag;
@@ -26,6 +27,7 @@ mod status_cache;
 mod unread;
 
 pub use config::{Config, VideoConfig};
+pub use connection::{Connection, Listener, Peer};
 pub use limits::Limits;
 pub use status_cache::StatusCache;
 
@@ -45,14 +47,15 @@ pub struct Api {
     pub video: VideoConfig,
     pub statuses: StatusCache,
     pub limits: Arc<Limits>,
-    /// Cancelled when the process shuts down: whoever waits is answered at once.
+    /// Cancelled when the process shuts down: whoever waits is answered at once, whoever follows is told to go.
     pub stop: CancellationToken,
 }
 
 /// The state every handler is handed.
 pub(crate) type Shared = Arc<Api>;
 
-/// All routes. The binary provides `ConnectInfo<SocketAddr>`; without it no proxy is trusted.
+/// All routes. Served on a [`Listener`], with `ConnectInfo<Peer>`; without it no proxy is trusted, and no reader of
+/// something live is cut off.
 pub fn router(api: Api) -> Router {
     let api = Arc::new(api);
     let (routes, openapi) = docs::routes(&api).split_for_parts();

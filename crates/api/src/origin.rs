@@ -1,6 +1,6 @@
 //! Under which origin (scheme, host, port) a client reached us: absolute URLs are built on it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use filmgate_core::address::AddressBlock;
@@ -8,6 +8,7 @@ use http::header::{HOST, HeaderName};
 use http::request::Parts;
 use http::uri::Authority;
 
+use crate::connection::Peer;
 use crate::error::ApiError;
 use crate::{Api, Shared};
 
@@ -73,8 +74,8 @@ pub(crate) fn client_address(parts: &Parts, api: &Api) -> IpAddr {
 }
 
 fn peer(parts: &Parts) -> Option<IpAddr> {
-    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(peer.ip())
+    let ConnectInfo(peer) = parts.extensions.get::<ConnectInfo<Peer>>()?;
+    Some(peer.address.ip())
 }
 
 fn is_trusted(api: &Api, address: IpAddr) -> bool {

@@ -107,7 +107,8 @@ fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
     ApiError::broken().into_response()
 }
 
-/// A strong `ETag` names the bytes as they are, and media does not get smaller.
+/// A strong `ETag` names the bytes as they are, media does not get smaller, and an event is not kept back until more
+/// come.
 fn may_be_compressed(
     _status: StatusCode,
     _version: Version,
@@ -118,9 +119,9 @@ fn may_be_compressed(
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|kind| {
-            ["application/json", "text/", "application/javascript"]
-                .iter()
-                .any(|known| kind.starts_with(known))
+            let known = ["application/json", "text/", "application/javascript"];
+            known.iter().any(|known| kind.starts_with(known))
+                && !kind.starts_with("text/event-stream")
         });
     text && !headers.contains_key(ETAG)
 }
@@ -153,6 +154,7 @@ fn cors(origins: &[String]) -> CorsLayer {
                 "idempotency-key",
                 "if-none-match",
                 "if-range",
+                "last-event-id",
                 "prefer",
                 "range",
                 "x-request-id",

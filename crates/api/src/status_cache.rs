@@ -17,6 +17,12 @@ pub(crate) struct Written {
     pub(crate) poll_after_seconds: Option<u32>,
 }
 
+impl Written {
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.poll_after_seconds.is_none()
+    }
+}
+
 /// Bounded by the bytes it holds. Clones share it.
 #[derive(Debug, Clone)]
 pub struct StatusCache(Cache<String, Written>);

@@ -226,7 +226,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
     }
     let sections = section(&figment, "providers", &mut faults);
     let (providers, catalogue) = provider::read(&figment, sections, &mut faults);
-    let config = Config {
+    let mut config = Config {
         data: PathBuf::from(DATA),
         server: section(&figment, "server", &mut faults),
         store: section(&figment, "store", &mut faults),
@@ -238,6 +238,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
         providers,
         catalogue,
     };
+    faults.extend(look_up_bucket_keys(&mut config.assets));
     faults.extend(config.store.faults());
     faults.extend(unshared(&config));
     if faults.is_empty() {
@@ -245,6 +246,27 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
     } else {
         Err(Faults(faults))
     }
+}
+
+/// A bucket's keys may stand in variables: `env:` and the name.
+fn look_up_bucket_keys(assets: &mut filmgate_assets::Config) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut look_up = |key: &str, given: Option<String>| {
+        let given = given?;
+        let Some(name) = given.strip_prefix("env:") else {
+            return Some(given);
+        };
+        let found = variable(name);
+        if found.is_none() {
+            faults.push(format!("assets.{key}: the variable {name} is not set"));
+        }
+        found
+    };
+    assets.access_key_id = look_up("access_key_id", assets.access_key_id.take());
+    let secret = assets.secret_access_key.take();
+    let secret = secret.map(|secret| secret.expose().to_owned());
+    assets.secret_access_key = look_up("secret_access_key", secret).map(Secret::new);
+    faults
 }
 
 /// What every process on one database must have alike, and none can make up for itself.

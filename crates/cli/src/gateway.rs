@@ -1,11 +1,10 @@
 //! A gateway in this process: opens what the configuration names and wires it together.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use filmgate_api::{Api, Limits};
+use filmgate_api::{Api, Limits, Listener, Peer};
 use filmgate_assets::Assets;
 use filmgate_core::provider::Secret;
 use filmgate_engine::clock::{Clock, SystemClock};
@@ -50,6 +49,16 @@ impl Gateway {
         let store = open_store(&config.store).await?;
         let link_keys = link_keys(store.as_ref(), &MasterKey::new(&master), clock.now()).await?;
         let assets = Assets::open(config.assets)?;
+        if let Err(fault) = assets.ping().await {
+            // What passes delays jobs and nothing else; what does not would fail each of them.
+            if !fault.may_pass() {
+                return Err(fault).context("assets.url: the videos cannot be kept there");
+            }
+            tracing::warn!(
+                error = &fault as &dyn std::error::Error,
+                "assets.url: no video can be kept just now"
+            );
+        }
         let opened = &config.security.allow_private_networks;
         let Accounts { by_name, testcard } = Accounts::open(&config.providers, opened)?;
         let engine = Engine::new(Wiring {
@@ -97,10 +106,10 @@ impl Gateway {
         if let Ok(address) = listener.local_addr() {
             api.config.listen = address.to_string();
         }
-        let app = filmgate_api::router(api).into_make_service_with_connect_info::<SocketAddr>();
+        let app = filmgate_api::router(api).into_make_service_with_connect_info::<Peer>();
         let stop = self.stop.clone();
         self.tasks.spawn(async move {
-            let served = axum::serve(listener, app)
+            let served = axum::serve(Listener::new(listener), app)
                 .with_graceful_shutdown(stop.cancelled_owned())
                 .await;
             if let Err(error) = served {
@@ -119,6 +128,8 @@ impl Gateway {
                 testcard.shutdown().await;
             }
             self.tasks.wait().await;
+            // Sockets have left the server's connections behind.
+            self.api.limits.watchers_left().await;
         };
         if tokio::time::timeout(SHUTDOWN_PATIENCE, orderly)
             .await

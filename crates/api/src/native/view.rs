@@ -60,12 +60,10 @@ pub(crate) struct VideoStatus {
     /// Null when terminal.
     #[schema(required)]
     cancel_url: Option<String>,
-    /// Null in this version.
-    #[schema(required)]
-    events_url: Option<String>,
-    /// Null in this version.
-    #[schema(required)]
-    websocket_url: Option<String>,
+    /// Tells of changes by server-sent events.
+    events_url: String,
+    /// Tells of changes by a WebSocket.
+    websocket_url: String,
     /// Per cent; never goes down, and 100 only when completed.
     #[schema(required, maximum = 100)]
     progress: Option<u8>,
@@ -202,8 +200,8 @@ impl VideoStatus {
             polling_url: links.polling_url(),
             poll_after_seconds: poll_after_seconds(job),
             cancel_url: (!terminal).then(|| links.cancel_url()),
-            events_url: None,
-            websocket_url: None,
+            events_url: links.events_url(),
+            websocket_url: links.websocket_url(),
             progress: if status == Status::Completed {
                 Some(100)
             } else {

@@ -235,6 +235,7 @@ async fn links_use_the_public_url_where_there_is_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_trusted_proxies_say_how_a_client_reached_us() {
     use axum::extract::ConnectInfo;
+    use filmgate_api::Peer;
     use std::net::SocketAddr;
     use tower::ServiceExt;
     let config = Config {
@@ -254,7 +255,7 @@ async fn only_trusted_proxies_say_how_a_client_reached_us() {
             .body(axum::body::Body::from(gate.order(json!({})).to_string()))
             .unwrap();
         let peer: SocketAddr = peer.parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(ConnectInfo(Peer::at(peer)));
         let response = gate.routes.clone().oneshot(request).await.unwrap();
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20)
             .await
@@ -268,6 +269,7 @@ async fn only_trusted_proxies_say_how_a_client_reached_us() {
 #[tokio::test]
 async fn wrong_keys_are_counted_for_the_client_a_trusted_proxy_names() {
     use axum::extract::ConnectInfo;
+    use filmgate_api::Peer;
     use std::net::SocketAddr;
     use tower::ServiceExt;
     let config = Config {
@@ -286,7 +288,7 @@ async fn wrong_keys_are_counted_for_the_client_a_trusted_proxy_names() {
             .body(axum::body::Body::empty())
             .unwrap();
         let peer: SocketAddr = peer.parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(ConnectInfo(Peer::at(peer)));
         let response = gate.routes.clone().oneshot(request).await.unwrap();
         response.status().as_u16()
     };

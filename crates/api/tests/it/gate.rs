@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
 use filmgate_api::{Api, Config, Limits, VideoConfig};
 use filmgate_assets::Assets;
@@ -34,6 +35,8 @@ pub(crate) struct Gate {
     pub(crate) member: String,
     pub(crate) reader: String,
     pub(crate) stranger: String,
+    /// Cancelled, the server shuts down.
+    pub(crate) stop: CancellationToken,
     _directory: tempfile::TempDir,
 }
 
@@ -93,9 +96,14 @@ impl Call<'_> {
             .await
     }
 
-    pub(crate) async fn body(self, body: impl Into<Body>) -> Answer {
+    /// The response as it comes, its body unread.
+    pub(crate) async fn open(self, body: impl Into<Body>) -> Response {
         let request = self.request.body(body.into()).unwrap();
-        let response = self.routes.clone().oneshot(request).await.unwrap();
+        self.routes.clone().oneshot(request).await.unwrap()
+    }
+
+    pub(crate) async fn body(self, body: impl Into<Body>) -> Answer {
+        let response = self.open(body).await;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer {
@@ -174,6 +182,7 @@ impl Gate {
             texts.push(made.text.expose().to_owned());
         }
         let [admin, member, reader, stranger] = texts.try_into().unwrap();
+        let stop = CancellationToken::new();
         let routes = filmgate_api::router(Api {
             statuses: filmgate_api::StatusCache::default(),
             limits: Arc::new(Limits::new(&config, &engine)),
@@ -181,7 +190,7 @@ impl Gate {
             link_keys: Arc::new(keys),
             config,
             video,
-            stop: CancellationToken::new(),
+            stop: stop.clone(),
         });
         Self {
             routes,
@@ -190,6 +199,7 @@ impl Gate {
             member,
             reader,
             stranger,
+            stop,
             _directory: directory,
         }
     }

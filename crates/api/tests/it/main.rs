@@ -7,6 +7,7 @@
 
 mod errors;
 mod gate;
+mod live;
 mod repeats;
 mod requests;
 mod videos;

@@ -32,7 +32,7 @@ enum Names {
 }
 
 /// Every route that asks for a key, those under `/v1/video/generations` apart, which are the same again.
-const TABLE: [(&str, &str, Least); 28] = [
+const TABLE: [(&str, &str, Least); 30] = [
     ("POST", "/v1/videos", Least::Member),
     ("GET", "/v1/videos", Least::Read),
     ("GET", "/v1/videos/models", Least::Read),
@@ -44,6 +44,8 @@ const TABLE: [(&str, &str, Least); 28] = [
     ("GET", "/v1/videos/{video_id}/content", Least::Read),
     ("POST", "/v1/videos/{video_id}/download_url", Least::Member),
     ("GET", "/v1/videos/{video_id}/timeline", Least::Read),
+    ("GET", "/v1/videos/{video_id}/events", Least::Read),
+    ("GET", "/v1/async/video/{video_id}/ws", Least::Read),
     ("GET", "/v1/generations", Least::Read),
     ("GET", "/v1/key", Least::Read),
     ("GET", "/v1/credits", Least::Read),

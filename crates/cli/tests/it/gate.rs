@@ -534,6 +534,13 @@ impl Call {
         Answer::read(sent.await?).await
     }
 
+    /// Sends it, and leaves the body to be read as it comes.
+    pub(crate) async fn open(self) -> reqwest::Response {
+        let request = self.http.request(self.method, self.url);
+        let sent = request.headers(self.headers).body(self.body).send();
+        sent.await.unwrap()
+    }
+
     /// Sends it. Whatever comes back has its request id, and says whether it may be kept.
     pub(crate) async fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.url);

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod fleet;
 mod gate;
 mod order;
 mod redact;
@@ -23,6 +24,7 @@ mod idempotency;
 mod keys;
 mod ledger_commands;
 mod limits;
+mod live;
 mod media;
 mod money;
 mod own_provider;

@@ -17,9 +17,14 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn is_about_videos(&self) -> bool {
-        ["/v1/videos", "/v1/video/generations", "/v1/generations"]
-            .iter()
-            .any(|prefix| self.path == *prefix || self.path.starts_with(&format!("{prefix}/")))
+        [
+            "/v1/videos",
+            "/v1/video/generations",
+            "/v1/generations",
+            "/v1/async/video",
+        ]
+        .iter()
+        .any(|prefix| self.path == *prefix || self.path.starts_with(&format!("{prefix}/")))
     }
 
     /// The path with every parameter replaced.

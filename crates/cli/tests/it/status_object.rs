@@ -53,8 +53,8 @@ const FIELDS: [(&str, Kind, bool); 37] = [
     ("error", Object, true),
     ("attempts", Whole, false),
     ("cancel_url", Url, true),
-    ("events_url", Url, true),
-    ("websocket_url", Url, true),
+    ("events_url", Url, false),
+    ("websocket_url", Text, false),
     ("metadata", Object, false),
     ("webhook", Object, true),
     ("assets_expire_at", Whole, true),
@@ -196,6 +196,16 @@ fn faults(video: &Value) -> Vec<String> {
             video["id"].as_str().unwrap_or_default()
         )),
         "polling_url leads here",
+    );
+    must(
+        video["events_url"] == format!("{polling_url}/events"),
+        "events_url leads to the events",
+    );
+    let socket = polling_url.replacen("http", "ws", 1);
+    let socket = socket.replacen("/v1/videos/", "/v1/async/video/", 1);
+    must(
+        video["websocket_url"] == format!("{socket}/ws"),
+        "websocket_url leads to the socket",
     );
 
     must(

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use filmgate_core::id::VideoId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,6 +19,21 @@ pub(crate) struct DeletedVideo {
     /// Always `video.deleted`.
     object: &'static str,
     deleted: bool,
+}
+
+impl DeletedVideo {
+    pub(crate) fn of(id: VideoId) -> Self {
+        Self {
+            id: id.to_string(),
+            object: "video.deleted",
+            deleted: true,
+        }
+    }
+
+    /// One line of JSON.
+    pub(crate) fn text(&self) -> String {
+        serde_json::to_string(self).expect("an id is plain data")
+    }
 }
 
 /// Delete a video
@@ -45,9 +61,5 @@ pub(crate) async fn delete(
     Named(id): Named,
 ) -> Result<Response, ApiError> {
     api.engine.delete(key.workspace, id).await?;
-    Ok(json(DeletedVideo {
-        id: id.to_string(),
-        object: "video.deleted",
-        deleted: true,
-    }))
+    Ok(json(DeletedVideo::of(id)))
 }

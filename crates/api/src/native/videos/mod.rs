@@ -5,12 +5,15 @@ pub(crate) mod content;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod download_url;
+pub(crate) mod events;
+pub(crate) mod follow;
 pub(crate) mod list;
 pub(crate) mod models;
 pub(crate) mod quote;
 pub(crate) mod retry;
 pub(crate) mod status;
 pub(crate) mod timeline;
+pub(crate) mod websocket;
 
 use axum::Json;
 use axum::extract::Request;
@@ -39,6 +42,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(content::content))
         .routes(routes!(download_url::download_url))
         .routes(routes!(timeline::timeline))
+        .routes(routes!(events::events))
 }
 
 /// What jobs are shown with at this moment.

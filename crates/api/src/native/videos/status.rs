@@ -129,7 +129,32 @@ fn known(api: &Api, headers: &HeaderMap, id: VideoId, version: u64) -> Option<St
     etag::is_known(headers, &tag).then_some(tag)
 }
 
+/// The status at `version`, or at a later one, written out; `None` where the job is gone meanwhile. For those who named
+/// the job before.
+pub(crate) async fn current(
+    api: &Api,
+    workspace: WorkspaceId,
+    id: VideoId,
+    version: u64,
+) -> Result<Option<(u64, Written)>, StoreError> {
+    let frame = frame(api);
+    let tag = etag::of_status(id, version, frame.bucket, frame.public_url);
+    if let Some(written) = api.statuses.find(&tag) {
+        return Ok(Some((version, written)));
+    }
+    Ok(match api.engine.store().find_job(workspace, id).await? {
+        Found::Job(job) => Some((job.version, write(api, &job).0)),
+        Found::Deleted | Found::Absent => None,
+    })
+}
+
 fn tagged(api: &Api, job: &Job) -> Response {
+    let (written, tag) = write(api, job);
+    answer(&written, &tag)
+}
+
+/// Writes the status out, for whoever asks next too.
+fn write(api: &Api, job: &Job) -> (Written, String) {
     // One frame for both: the tag must name the links that are shown.
     let frame = frame(api);
     let tag = etag::of_status(
@@ -145,7 +170,7 @@ fn tagged(api: &Api, job: &Job) -> Response {
         poll_after_seconds: (!terminal).then(|| poll_after_seconds(job)),
     };
     api.statuses.keep(&tag, &written);
-    answer(&written, &tag)
+    (written, tag)
 }
 
 fn answer(written: &Written, tag: &str) -> Response {

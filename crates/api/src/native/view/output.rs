@@ -70,6 +70,7 @@ pub(crate) struct MissingView {
 
 /// The URLs of one job.
 pub(crate) struct Links<'a> {
+    origin: &'a str,
     base: String,
     access: OutputAccess,
     completed: bool,
@@ -82,6 +83,7 @@ impl Frame<'_> {
     pub(super) fn links<'a>(&'a self, job: &'a Job, id: &str) -> Links<'a> {
         let origin = self.public_url.unwrap_or(&job.admission.origin);
         Links {
+            origin,
             base: format!("{origin}/v1/videos/{id}"),
             access: job.admission.request.access,
             completed: matches!(job.life.state, State::Completed { .. }),
@@ -106,6 +108,16 @@ impl Links<'_> {
 
     pub(super) fn cancel_url(&self) -> String {
         format!("{}/cancel", self.base)
+    }
+
+    pub(super) fn events_url(&self) -> String {
+        format!("{}/events", self.base)
+    }
+
+    pub(super) fn websocket_url(&self) -> String {
+        // `https` becomes `wss`.
+        let origin = self.origin.strip_prefix("http").unwrap_or(self.origin);
+        format!("ws{origin}/v1/async/video/{}/ws", self.video)
     }
 
     pub(super) fn content_url(&self) -> Option<String> {
