@@ -187,6 +187,7 @@ impl<'a> Creation<'a> {
             .bind(fingerprint.map_or(0, |it| it.bit_if_it_says_so()))
             .bind(now.minus(LONGEST).millis())
             .bind(*funds == Funds::Needed)
+            .bind(processes::GONE_AFTER_SECONDS)
             .fetch_one(db)
             .await?;
         let repeats: Option<&str> = row.try_get(2)?;

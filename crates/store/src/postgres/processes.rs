@@ -13,7 +13,9 @@ use super::connections::Connections;
 use super::sql;
 use crate::StoreError;
 
-/// Several times in the 15 seconds after which a process counts as gone.
+/// A process that was not heard of for so long is gone, by the database's clock.
+pub(super) const GONE_AFTER_SECONDS: f64 = 15.0;
+/// Several times in that.
 const BEAT_EVERY: Duration = Duration::from_secs(4);
 
 /// A new process: told apart from all others, its own earlier lives included.
@@ -41,8 +43,9 @@ pub(super) async fn beat(db: &mut PgConnection, process: &str) -> Result<(), Sto
 /// Takes those off the list that were not heard of for too long.
 pub(super) async fn bury_the_gone(db: &mut PgConnection) -> Result<(), StoreError> {
     let gone: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM processes WHERE seen_at < now() - interval '15 seconds'",
+        "SELECT id FROM processes WHERE seen_at < now() - make_interval(secs => $1)",
     )
+    .bind(GONE_AFTER_SECONDS)
     .fetch_all(&mut *db)
     .await?;
     for process in gone {
@@ -60,6 +63,7 @@ async fn bury(db: &mut PgConnection, process: &str, leaves: bool) -> Result<(), 
     sqlx::query(sql!("processes/bury"))
         .bind(process)
         .bind(leaves)
+        .bind(GONE_AFTER_SECONDS)
         .execute(db)
         .await?;
     Ok(())

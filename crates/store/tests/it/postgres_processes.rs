@@ -193,6 +193,20 @@ async fn retries_that_arrive_at_once_in_two_processes_make_one_job() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_creates_at_once_that_say_nothing_one_finds_the_job_whose_answer_was_lost() {
+    let database = Postgres::new().await;
+    let stores = two(&database).await;
+    let workspace = workspace(&*stores[0]).await;
+    let video = Video::of(workspace).sent_again(1, 0);
+    let lost = video.clone().create(&*stores[0]).await.admission.id;
+    let noted = stores[0].note_answers(vec![lost], Answer::Lost);
+    noted.await.unwrap();
+    let created = created(&stores, vec![video; 20]).await;
+    assert_eq!(new_ones(&created), 19);
+    assert!(created.contains(&Created::Repeated(lost)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_waits_for_its_first_try_and_finds_its_job() {
     let database = Postgres::new().await;
     let [first, second] = two(&database).await;

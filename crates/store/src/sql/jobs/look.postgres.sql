@@ -1,6 +1,7 @@
 -- All that speaks for or against a new job, in one look. What is not asked about is not read.
 -- $1 key, $2 workspace, $3 now; $4 route and $5 key of the binding, or NULL; $6 fingerprint, or NULL, $7 since when it
--- is looked for, $8 the bit of a retry that says so, or 0, $9 until when it is kept; $10 whether funds are needed.
+-- is looked for, $8 the bit of a retry that says so, or 0, $9 until when it is kept; $10 whether funds are needed;
+-- $11 after how many seconds of silence a process is gone.
 SELECT
     bound.digest, bound.object,
     coalesce(said_nothing.job, said_so.job) AS repeats,
@@ -8,7 +9,7 @@ SELECT
     standing.in_flight, standing.held, standing.captured, standing.counted_from,
     funds.available,
     $6::bytea IS NOT NULL AND $8 = 0 AND EXISTS (
-        SELECT FROM processes WHERE seen_at < now() - interval '15 seconds') AS somebody_is_gone,
+        SELECT FROM processes WHERE seen_at < now() - make_interval(secs => $11)) AS somebody_is_gone,
     coalesce($6::bytea IS NOT NULL AND (SELECT created_at FROM unacknowledged ORDER BY job LIMIT 1) <= $9, false)
         AS some_are_too_old,
     coalesce($4::text IS NOT NULL AND (SELECT min(expires_at) FROM bindings) <= $3, false) AS some_have_expired
