@@ -174,6 +174,11 @@ impl ApiError {
         Self::new(StatusCode::GONE, "link_expired", description)
     }
 
+    /// 410: what was kept until its time was over.
+    pub(crate) fn asset_expired(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "asset_expired", description)
+    }
+
     pub(crate) fn too_large(description: impl Into<String>) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,

@@ -267,6 +267,27 @@ mod tests {
     }
 
     #[test]
+    fn retention_is_read_with_its_unit() {
+        let kept = |text: &str| written(&format!("[assets]\nretention = {text}"));
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(kept("\"30d\"").unwrap().assets.retention, Some(30 * day));
+        assert_eq!(written("").unwrap().assets.retention, None);
+        for text in ["\"0d\"", "\"30\"", "\"soon\"", "30"] {
+            let Faults(faults) = kept(text).unwrap_err();
+            let [fault] = &faults[..] else {
+                panic!("{faults:?}")
+            };
+            let named = text.trim_matches('"');
+            assert!(
+                fault.starts_with("assets.retention: ")
+                    && fault.contains(named)
+                    && fault.contains("a whole number with m, h or d, such as \"30d\""),
+                "{fault}"
+            );
+        }
+    }
+
+    #[test]
     fn durations_have_a_unit() {
         let config = written(
             "[providers.testcard]\npoll_every = \"200ms\"\n[providers.slow]\npoll_every = \"2m\"",

@@ -58,6 +58,7 @@ impl Gateway {
         let store = SqliteStore::open(filmgate_store::sqlite::Config::at(path))?;
         let store: Arc<dyn Store> = Arc::new(store);
         let link_keys = link_keys(store.as_ref(), &MasterKey::new(&master), clock.now()).await?;
+        let retention = config.assets.retention;
         let assets = Assets::open(config.assets)?;
         let (accounts, testcard) = accounts(&config.providers)?;
         let engine = Engine::new(Wiring {
@@ -68,7 +69,7 @@ impl Gateway {
             clock,
             engine: config.engine,
             billing: config.billing,
-            retention: None,
+            retention,
         });
         let stop = CancellationToken::new();
         let api = Api {

@@ -40,6 +40,12 @@ impl From<RetryError> for ApiError {
             RetryError::Deleted => Self::video_deleted(),
             RetryError::NotEnded(_) => Self::validation("video_id", error.to_string())
                 .reason("video_retry_requires_unsuccessful_status"),
+            RetryError::InputsExpired { inputs } => {
+                (0..inputs).fold(Self::asset_expired(error.to_string()), |error, at| {
+                    let gone = "its bytes are gone; send it again in a new request";
+                    error.detail(format!("input_references[{at}]"), gone)
+                })
+            }
             RetryError::Input(_) => Self::internal(&error),
             RetryError::Admit(admit) => admit.into(),
             RetryError::Store(store) => store.into(),

@@ -9,4 +9,5 @@ mod errors;
 mod gate;
 mod repeats;
 mod requests;
+mod retention;
 mod videos;

@@ -26,5 +26,6 @@ mod limits;
 mod media;
 mod money;
 mod prepaid;
+mod retention;
 mod usage;
 mod videos;
