@@ -142,6 +142,10 @@ impl ApiError {
         Self::not_found("the video was deleted").reason("video_deleted")
     }
 
+    pub(crate) fn not_parked() -> Self {
+        Self::not_found("no such job is parked").reason("job_not_parked")
+    }
+
     pub(crate) fn no_workspace() -> Self {
         Self::not_found("there is no such workspace").reason("workspace_not_found")
     }

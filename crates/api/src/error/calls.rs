@@ -5,7 +5,7 @@ use filmgate_assets::signed_link::LinkError;
 use filmgate_engine::credits::CreditError;
 use filmgate_engine::keys::KeyError;
 use filmgate_engine::operator::Conflict;
-use filmgate_engine::{AdmitError, CancelError, DeleteError, RetryError};
+use filmgate_engine::{AdmitError, CancelError, DeleteError, ParkedError, RetryError};
 
 use super::ApiError;
 
@@ -49,6 +49,15 @@ impl From<RetryError> for ApiError {
             RetryError::Input(_) => Self::internal(&error),
             RetryError::Admit(admit) => admit.into(),
             RetryError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<ParkedError> for ApiError {
+    fn from(error: ParkedError) -> Self {
+        match error {
+            ParkedError::NotParked => Self::not_parked(),
+            ParkedError::Store(store) => store.into(),
         }
     }
 }

@@ -10,4 +10,5 @@ mod gate;
 mod repeats;
 mod requests;
 mod retention;
+mod stuck;
 mod videos;

@@ -6,6 +6,7 @@ mod config;
 mod credits;
 mod doctor;
 mod generate;
+mod jobs;
 mod keys;
 mod models;
 mod openapi;
@@ -79,6 +80,9 @@ enum Command {
     Credits(credits::Command),
     /// Add up what settled jobs cost.
     Usage(usage::Args),
+    /// See parked jobs, give them back to work, or end them.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Explain or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -139,6 +143,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Workspaces(command) => workspaces::run(context, command).await,
         Command::Credits(command) => credits::run(context, command).await,
         Command::Usage(args) => usage::run(context, args).await,
+        Command::Jobs(command) => jobs::run(context, command).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Doctor => doctor::run(context).await,
         Command::Catalogue(_) | Command::Openapi => {

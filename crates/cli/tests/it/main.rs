@@ -27,5 +27,6 @@ mod media;
 mod money;
 mod prepaid;
 mod retention;
+mod stuck;
 mod usage;
 mod videos;
