@@ -267,6 +267,31 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_make_no_sense_are_refused_with_what_would() {
+        for (key, most) in [
+            ("workers", 100_000),
+            ("lease_seconds", 86_400),
+            ("call_seconds", 3600),
+            ("park_after", 1000),
+            ("history_days", 36_500),
+        ] {
+            for number in [1, most] {
+                written(&format!("[engine]\n{key} = {number}")).expect(key);
+            }
+            for number in [0, -1, most + 1, i64::MAX] {
+                let Faults(faults) = written(&format!("[engine]\n{key} = {number}")).unwrap_err();
+                let expected = format!(
+                    "engine.{key}: {number} was given, and a whole number from 1 to {most} is allowed"
+                );
+                assert!(
+                    faults.len() == 1 && faults[0].starts_with(&expected),
+                    "{faults:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn retention_is_read_with_its_unit() {
         let kept = |text: &str| written(&format!("[assets]\nretention = {text}"));
         let day = Duration::from_secs(24 * 3600);

@@ -19,8 +19,6 @@ use http_body_util::{BodyExt, Limited};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-use crate::config::CALL_DEADLINE;
-
 /// A provider's answer may be this large; outputs are fetched apart.
 const MOST_ANSWER_BYTES: usize = 8 << 20;
 /// The most an input may have when it is put into a message.
@@ -73,10 +71,11 @@ impl LineError {
 }
 
 impl Line {
-    /// Sends `message` and collects the answer.
+    /// Sends `message` and collects the answer, all of it `within` this time.
     pub(crate) async fn send(
         &self,
         message: http::Request<Bytes>,
+        within: Duration,
     ) -> Result<http::Response<Bytes>, LineError> {
         let exchange = async {
             let (head, body) = self.open(message).await.into_parts();
@@ -84,22 +83,23 @@ impl Line {
             let body = body.map_err(|error| LineError::Broken(error.to_string()))?;
             Ok(http::Response::from_parts(head, body.to_bytes()))
         };
-        tokio::time::timeout(CALL_DEADLINE, exchange)
+        tokio::time::timeout(within, exchange)
             .await
-            .unwrap_or(Err(LineError::Deadline(CALL_DEADLINE)))
+            .unwrap_or(Err(LineError::Deadline(within)))
     }
 
-    /// Asks for a file: the head of the answer, and its bytes as they come.
+    /// Asks for a file: the head of the answer `within` this time, and its bytes as they come.
     pub(crate) async fn fetch(
         &self,
         url: &http::Uri,
+        within: Duration,
     ) -> Result<http::Response<AnswerBody>, LineError> {
         let message = http::Request::get(url)
             .body(Bytes::new())
             .expect("a GET of a parsed address is a message");
-        tokio::time::timeout(CALL_DEADLINE, self.open(message))
+        tokio::time::timeout(within, self.open(message))
             .await
-            .map_err(|_| LineError::Deadline(CALL_DEADLINE))
+            .map_err(|_| LineError::Deadline(within))
     }
 
     async fn open(&self, message: http::Request<Bytes>) -> http::Response<AnswerBody> {

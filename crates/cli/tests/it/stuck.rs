@@ -1,4 +1,5 @@
-//! Work that is stuck: what whoever does it dies of is parked, and operators end it or give it back.
+//! Work that is stuck: what whoever does it dies of is parked, and operators end it or give it back; what a provider
+//! does not answer is given up.
 
 use std::time::Duration;
 
@@ -177,6 +178,24 @@ async fn a_job_that_an_operator_ends_fails_and_holds_nothing() {
     let last = history["data"].as_array().unwrap().last().unwrap();
     let operator = format!("operator:{}", line["key_id"].as_str().unwrap());
     assert_eq!(last["actor"], operator);
+    gate.stop().await.doctor().await.is_closed_and_balanced();
+}
+
+#[tokio::test]
+async fn a_call_that_is_not_answered_in_the_time_set_for_it_is_given_up() {
+    let gate = Gate::configured("[engine]\ncall_seconds = 1").await;
+    let order = Order::of("no answer").simulate(json!({"submit_seconds": 3600}));
+    let made = gate.create(&order).await;
+    // What became of the submit is looked up: the provider has it.
+    gate.wait_processing(id_of(&made)).await;
+    let path = format!("/v1/videos/{}/timeline", id_of(&made));
+    let history = gate.get(&path).send().await.expect(200).json();
+    assert!(
+        history.to_string().contains("did not answer within 1 s"),
+        "{history:#}"
+    );
+    gate.cancel(id_of(&made)).await;
+    gate.wait_settled(id_of(&made)).await;
     gate.stop().await.doctor().await.is_closed_and_balanced();
 }
 

@@ -78,7 +78,7 @@ impl Parts {
         let mut tries = 0;
         loop {
             tries += 1;
-            let answer = match account.line.fetch(&url).await {
+            let answer = match account.line.fetch(&url, self.config.call_deadline()).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     tracing::warn!(%error, "output {index} cannot be fetched now");
