@@ -4,16 +4,20 @@ import json
 import signal
 import subprocess
 import threading
+import time
 import urllib.request
 
 ORDER = {"model": "filmgate/testcard", "prompt": "a boat", "duration": 1, "size": "320x180"}
 PATIENCE_SECONDS = 300
+# Far longer than it takes to pull the plug.
+SUBMIT_SECONDS = 8
 
 
 class Gateway:
     """A running gateway and its first key."""
 
-    def __init__(self, binary, directory):
+    def __init__(self, binary, directory, **settings):
+        self.settings = settings
         self.directory = directory
         self.log = directory / "gateway.log"
         self.command = [binary, "--data", directory / "data", "--json", "serve", "--listen", "127.0.0.1:0"]
@@ -28,7 +32,7 @@ class Gateway:
             "FILMGATE_SERVER__KEY_REQUESTS_PER_SECOND": "0",
             "FILMGATE_SERVER__FAILED_LOGINS_PER_MINUTE": "0",
             "RUST_LOG": "warn",
-        }
+        } | self.settings
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 self.command,
@@ -70,6 +74,24 @@ class Gateway:
 
     def cancelled(self):
         return self.call("POST", f"/v1/videos/{self.create(render_seconds=3600)['id']}/cancel")
+
+    def parked(self, count):
+        """Videos whose jobs are parked, where one death is enough: the gateway died while it submitted them."""
+        videos = [self.create(submit_seconds=SUBMIT_SECONDS) for _ in range(count)]
+        for video in videos:
+            path = f"/v1/videos/{video['id']}/timeline"
+            self.until(lambda path=path: self.call("GET", path)["data"][-1]["to"] == "submitting", "it is submitted")
+        self.kill()
+        self.start()
+        self.until(lambda: len(self.call("GET", "/v1/admin/jobs")["data"]) >= count, "they are parked")
+        return videos
+
+    def until(self, holds, what):
+        """Asks again and again."""
+        given_up = time.monotonic() + PATIENCE_SECONDS
+        while not holds():
+            if time.monotonic() > given_up:
+                raise SystemExit(f"it never came about that {what}:\n{self.log.read_text()}")
 
     def alarms(self):
         """What it logged and never should."""

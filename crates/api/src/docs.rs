@@ -12,7 +12,9 @@ use utoipa::openapi::{
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::native::{actions, activity, credits, generations, keys, usage, videos, workspaces};
+use crate::native::{
+    actions, activity, admin_jobs, credits, generations, keys, usage, videos, workspaces,
+};
 use crate::{Api, Shared, ops};
 
 const ALIAS: &str = "/v1/video/generations";
@@ -47,6 +49,7 @@ fn other_routes() -> OpenApiRouter<Shared> {
         .routes(routes!(usage::usage))
         .routes(routes!(activity::activity))
         .routes(routes!(actions::actions))
+        .nest("/v1/admin/jobs", admin_jobs::routes())
         .routes(routes!(ops::health))
         .routes(routes!(ops::ready))
 }

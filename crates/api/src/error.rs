@@ -144,6 +144,10 @@ impl ApiError {
         Self::not_found("the video was deleted").reason("video_deleted")
     }
 
+    pub(crate) fn not_parked() -> Self {
+        Self::not_found("no such job is parked").reason("job_not_parked")
+    }
+
     pub(crate) fn no_workspace() -> Self {
         Self::not_found("there is no such workspace").reason("workspace_not_found")
     }
@@ -174,6 +178,11 @@ impl ApiError {
 
     pub(crate) fn link_expired(description: impl Into<String>) -> Self {
         Self::new(StatusCode::GONE, "link_expired", description)
+    }
+
+    /// 410: what was kept until its time was over.
+    pub(crate) fn asset_expired(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::GONE, "asset_expired", description)
     }
 
     pub(crate) fn too_large(description: impl Into<String>) -> Self {

@@ -337,6 +337,8 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, 
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     pub(super) fn written(text: &str) -> Result<Config, Faults> {
@@ -371,6 +373,52 @@ mod tests {
             "10.0.0.0/40",
         ] {
             assert!(all.contains(expected), "{expected} is not told in\n{all}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused_with_what_would() {
+        for (key, most) in [
+            ("workers", 100_000),
+            ("lease_seconds", 86_400),
+            ("call_seconds", 3600),
+            ("park_after", 1000),
+            ("history_days", 36_500),
+        ] {
+            for number in [1, most] {
+                written(&format!("[engine]\n{key} = {number}")).expect(key);
+            }
+            for number in [0, -1, most + 1, i64::MAX] {
+                let Faults(faults) = written(&format!("[engine]\n{key} = {number}")).unwrap_err();
+                let expected = format!(
+                    "engine.{key}: {number} was given, and a whole number from 1 to {most} is allowed"
+                );
+                assert!(
+                    faults.len() == 1 && faults[0].starts_with(&expected),
+                    "{faults:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn retention_is_read_with_its_unit() {
+        let kept = |text: &str| written(&format!("[assets]\nretention = {text}"));
+        let day = Duration::from_secs(24 * 3600);
+        assert_eq!(kept("\"30d\"").unwrap().assets.retention, Some(30 * day));
+        assert_eq!(written("").unwrap().assets.retention, None);
+        for text in ["\"0d\"", "\"30\"", "\"soon\"", "30"] {
+            let Faults(faults) = kept(text).unwrap_err();
+            let [fault] = &faults[..] else {
+                panic!("{faults:?}")
+            };
+            let named = text.trim_matches('"');
+            assert!(
+                fault.starts_with("assets.retention: ")
+                    && fault.contains(named)
+                    && fault.contains("a whole number with m, h or d, such as \"30d\""),
+                "{fault}"
+            );
         }
     }
 

@@ -48,6 +48,7 @@ impl Gateway {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let store = open_store(&config.store).await?;
         let link_keys = link_keys(store.as_ref(), &MasterKey::new(&master), clock.now()).await?;
+        let retention = config.assets.retention;
         let assets = Assets::open(config.assets)?;
         if let Err(fault) = assets.ping().await {
             // What passes delays jobs and nothing else; what does not would fail each of them.
@@ -69,7 +70,7 @@ impl Gateway {
             clock,
             engine: config.engine,
             billing: config.billing,
-            retention: None,
+            retention,
         });
         engine.set_clock().await?;
         let stop = CancellationToken::new();

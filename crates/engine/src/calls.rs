@@ -52,6 +52,9 @@ pub enum RetryError {
     Deleted,
     #[error("a video that is {} cannot be tried again; failed, expired and cancelled ones can", .0.as_str())]
     NotEnded(Status),
+    /// Its inputs, so many of them, were kept for as long as was promised.
+    #[error("the inputs of the video were removed when their time was over")]
+    InputsExpired { inputs: usize },
     #[error("an input of the video cannot be read any more")]
     Input(#[source] filmgate_assets::read::ReadError),
     #[error(transparent)]
@@ -153,7 +156,26 @@ impl Engine {
         id: VideoId,
         from: Provenance,
     ) -> Result<Admitted, RetryError> {
-        let job = match self.find(caller.workspace, id).await? {
+        let job = self.find_to_retry(caller.workspace, id).await?;
+        let inputs = match self.input_bytes(&job).await {
+            Ok(inputs) => inputs,
+            Err(error) => {
+                // Bytes go after their row does: what went a moment ago is told as that.
+                self.find_to_retry(caller.workspace, id).await?;
+                return Err(error);
+            }
+        };
+        let ask = Ask {
+            request: job.admission.request.as_ref().clone(),
+            inputs,
+            retried_from: Some(id),
+        };
+        Ok(self.create(caller, ask, from).await?)
+    }
+
+    /// A job that can be made again from what is stored.
+    async fn find_to_retry(&self, workspace: WorkspaceId, id: VideoId) -> Result<Job, RetryError> {
+        let job = match self.find(workspace, id).await? {
             Found::Job(job) => *job,
             Found::Deleted => return Err(RetryError::Deleted),
             Found::Absent => return Err(RetryError::NotFound),
@@ -162,13 +184,11 @@ impl Engine {
         if !matches!(status, Status::Failed | Status::Expired | Status::Cancelled) {
             return Err(RetryError::NotEnded(status));
         }
-        let inputs = self.input_bytes(&job).await?;
-        let ask = Ask {
-            request: job.admission.request.as_ref().clone(),
-            inputs,
-            retried_from: Some(id),
-        };
-        Ok(self.create(caller, ask, from).await?)
+        let inputs = job.admission.request.inputs.len();
+        if inputs > 0 && job.life.bytes_removed_at.is_some() {
+            return Err(RetryError::InputsExpired { inputs });
+        }
+        Ok(job)
     }
 
     async fn input_bytes(&self, job: &Job) -> Result<Vec<Bytes>, RetryError> {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use filmgate_core::job::{Abandoned, AmbiguousSubmit, Mode, Terms};
 use filmgate_core::money::BasisPoints;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
-/// A provider call may take this long.
-pub const CALL_DEADLINE: Duration = Duration::from_secs(60);
 /// A lease on a submit outlives the call by this much.
 const SUBMIT_LEASE_BEYOND_CALL: Duration = Duration::from_secs(30);
 
@@ -15,15 +14,21 @@ const SUBMIT_LEASE_BEYOND_CALL: Duration = Duration::from_secs(30);
 #[serde(default, deny_unknown_fields)]
 pub struct EngineConfig {
     /// Jobs worked on at once.
+    #[serde(deserialize_with = "within::<_, _, 1, 100_000>")]
     pub workers: u32,
     /// How long a claim holds without being renewed. A submit's lease is never shorter than the call it
     /// makes and 30 s.
+    #[serde(deserialize_with = "within::<_, _, 1, 86_400>")]
     pub lease_seconds: u64,
     /// How long a call to a provider may take, in seconds.
+    #[serde(deserialize_with = "within::<_, _, 1, 3_600>")]
     pub call_seconds: u64,
     /// A job is parked when whoever worked on it died this often without anything having come of it.
+    #[serde(deserialize_with = "within::<_, _, 1, 1_000>")]
     pub park_after: u32,
-    /// How long timeline, attempts and notices of a job are kept, in days since it was created.
+    /// How long timeline and notices of a job are kept, in days since it was created; of one that its owner deleted,
+    /// everything but its id.
+    #[serde(deserialize_with = "within::<_, _, 1, 36_500>")]
     pub history_days: u32,
     pub ambiguous_submit: AmbiguousSubmit,
     /// Whether a provider is on as soon as its usual environment variable holds a key.
@@ -80,5 +85,20 @@ impl BillingConfig {
             ambiguous_submit: engine.ambiguous_submit,
             retention_seconds: retention.map(|kept| kept.as_secs()),
         }
+    }
+}
+
+/// A whole number from `LEAST` to `MOST`.
+fn within<'de, D, N, const LEAST: i64, const MOST: i64>(deserializer: D) -> Result<N, D::Error>
+where
+    D: Deserializer<'de>,
+    N: TryFrom<i64>,
+{
+    let given = i64::deserialize(deserializer)?;
+    match N::try_from(given) {
+        Ok(number) if (LEAST..=MOST).contains(&given) => Ok(number),
+        _ => Err(D::Error::custom(format!(
+            "{given} was given, and a whole number from {LEAST} to {MOST} is allowed"
+        ))),
     }
 }

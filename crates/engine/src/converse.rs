@@ -58,7 +58,11 @@ impl Parts {
         loop {
             tries += 1;
             let message = http::Request::from_parts(head.clone(), body.clone());
-            match account.line.send(message, repeat).await {
+            match account
+                .line
+                .send(message, repeat, self.config.call_deadline())
+                .await
+            {
                 Ok(answer) => return Ok(answer),
                 Err(error) if repeat == Repeat::Safe && tries < TRIES => {
                     tracing::debug!(provider.id = %account.provider.name(), %error, "sending a message again");

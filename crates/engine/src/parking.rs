@@ -36,6 +36,11 @@ impl Engine {
         self.0.store.parked(workspace, after, limit).await
     }
 
+    /// The first instant at which a job can be claimed: one that is past is a job nobody has taken up yet.
+    pub async fn next_due(&self) -> Result<Option<UnixTime>, StoreError> {
+        self.0.store.next_due(self.now(), &self.0.places).await
+    }
+
     /// Gives the job back to work. Answers what it was parked for.
     pub async fn unpark(&self, id: VideoId, by: &Operator) -> Result<ParkedJob, ParkedError> {
         let parked = self.find_parked(id).await?;
@@ -45,7 +50,8 @@ impl Engine {
         unparked.ok_or(ParkedError::NotParked)
     }
 
-    /// Ends the job without asking its provider anything: its hold is released.
+    /// Ends the job without asking its provider anything: its hold is released. Answers what it was parked for, with
+    /// the status it has come to.
     pub async fn end_parked(&self, id: VideoId, by: &Operator) -> Result<ParkedJob, ParkedError> {
         let parked = self.find_parked(id).await?;
         let job = self.0.store.load_job(id).await?;
@@ -59,7 +65,10 @@ impl Engine {
         };
         let action = self.parked_action(ActionKind::JobEnded, &parked, by);
         match self.0.change_by(job, event, Some(action)).await? {
-            Ok(_) => Ok(parked),
+            Ok(job) => Ok(ParkedJob {
+                status: job.life.status(),
+                ..parked
+            }),
             // Whatever was left to do was done meanwhile.
             Err(_) => Err(ParkedError::NotParked),
         }
@@ -83,8 +92,12 @@ impl Parts {
         let Claim { job, strikes, .. } = claim;
         let id = job.admission.id;
         let now = self.clock.now();
+        let often = match strikes {
+            1 => "once".to_owned(),
+            times => format!("{times} times in a row"),
+        };
         let reason = format!(
-            "whoever worked on it died {strikes} times in a row, while it was {}",
+            "whoever worked on it died {often}, while it was {}",
             job.life.state.name()
         );
         tracing::error!(video.id = %id, strikes, "video {id} is parked: {reason}");

@@ -27,8 +27,6 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-use crate::config::CALL_DEADLINE;
-
 /// A provider's answer may be this large; outputs are fetched apart.
 const MOST_ANSWER_BYTES: usize = 8 << 20;
 
@@ -105,11 +103,12 @@ impl LineError {
 }
 
 impl Line {
-    /// Sends `message` and collects the answer.
+    /// Sends `message` and collects the answer, all of it `within` this time.
     pub(crate) async fn send(
         &self,
         message: http::Request<Pieces>,
         repeat: Repeat,
+        within: Duration,
     ) -> Result<http::Response<Bytes>, LineError> {
         let exchange = async {
             let answer = match self {
@@ -127,17 +126,18 @@ impl Line {
             })?;
             Ok(http::Response::from_parts(head, body.to_bytes()))
         };
-        tokio::time::timeout(CALL_DEADLINE, exchange)
+        tokio::time::timeout(within, exchange)
             .await
-            .unwrap_or(Err(LineError::Deadline(CALL_DEADLINE)))
+            .unwrap_or(Err(LineError::Deadline(within)))
     }
 
-    /// Asks for a file: the head of the answer, and its bytes as they come. `proof` goes to the provider's own origin
-    /// alone.
+    /// Asks for a file: the head of the answer `within` this time, and its bytes as they come. `proof` goes to the
+    /// provider's own origin alone.
     pub(crate) async fn fetch(
         &self,
         url: &http::Uri,
         proof: HeaderMap,
+        within: Duration,
     ) -> Result<http::Response<AnswerBody>, LineError> {
         let ask = async {
             match self {
@@ -151,9 +151,9 @@ impl Line {
                 Self::Network(network) => network.fetch(url, proof).await,
             }
         };
-        tokio::time::timeout(CALL_DEADLINE, ask)
+        tokio::time::timeout(within, ask)
             .await
-            .unwrap_or(Err(LineError::Deadline(CALL_DEADLINE)))
+            .unwrap_or(Err(LineError::Deadline(within)))
     }
 }
 

@@ -5,7 +5,7 @@ use filmgate_assets::signed_link::LinkError;
 use filmgate_engine::credits::CreditError;
 use filmgate_engine::keys::KeyError;
 use filmgate_engine::operator::Conflict;
-use filmgate_engine::{AdmitError, CancelError, DeleteError, RetryError};
+use filmgate_engine::{AdmitError, CancelError, DeleteError, ParkedError, RetryError};
 
 use super::ApiError;
 
@@ -40,9 +40,24 @@ impl From<RetryError> for ApiError {
             RetryError::Deleted => Self::video_deleted(),
             RetryError::NotEnded(_) => Self::validation("video_id", error.to_string())
                 .reason("video_retry_requires_unsuccessful_status"),
+            RetryError::InputsExpired { inputs } => {
+                (0..inputs).fold(Self::asset_expired(error.to_string()), |error, at| {
+                    let gone = "its bytes are gone; send it again in a new request";
+                    error.detail(format!("input_references[{at}]"), gone)
+                })
+            }
             RetryError::Input(_) => Self::internal(&error),
             RetryError::Admit(admit) => admit.into(),
             RetryError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<ParkedError> for ApiError {
+    fn from(error: ParkedError) -> Self {
+        match error {
+            ParkedError::NotParked => Self::not_parked(),
+            ParkedError::Store(store) => store.into(),
         }
     }
 }

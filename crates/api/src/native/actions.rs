@@ -1,4 +1,4 @@
-//! `GET /v1/admin/actions`: what operators did to keys, workspaces and funds.
+//! `GET /v1/admin/actions`: what operators did to keys, workspaces, funds and stuck jobs.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -34,11 +34,12 @@ pub(crate) struct ActionView {
     /// Always `action`.
     object: &'static str,
     created_at: i64,
-    /// `key.created`, `key.updated`, `key.rotated`, `key.revoked`, `workspace.created` or `credits.posted`.
+    /// `key.created`, `key.updated`, `key.rotated`, `key.revoked`, `workspace.created`, `credits.posted`,
+    /// `job.unparked` or `job.ended`.
     action: &'static str,
     /// The workspace it was done to.
     workspace_id: String,
-    /// The key or workspace that was changed, or the number of the posting that was made.
+    /// The key, workspace or video that was changed, or the number of the posting that was made.
     object_id: String,
     /// The key that did it; null for what the gateway does itself at its first start.
     #[schema(required)]

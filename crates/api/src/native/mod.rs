@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod activity;
+pub(crate) mod admin_jobs;
 pub(crate) mod credits;
 pub(crate) mod generations;
 pub(crate) mod keys;

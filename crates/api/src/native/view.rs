@@ -79,11 +79,12 @@ pub(crate) struct VideoStatus {
     #[schema(required)]
     audio: Option<bool>,
     output_access: AccessWord,
-    /// Present where the access is `bytes` or `both`; works once completed, with the key.
+    /// Present where the access is `bytes` or `both`, until the bytes are removed; works once completed, with the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     content_url: Option<String>,
-    /// Present where the access is `signed_url` or `both`; null until completed; needs no key.
+    /// Present where the access is `signed_url` or `both`; null until completed and once the bytes are removed; needs no
+    /// key.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     download_url: Option<Option<String>>,
@@ -108,7 +109,8 @@ pub(crate) struct VideoStatus {
     metadata: BTreeMap<String, String>,
     #[schema(required)]
     webhook: Option<WebhookView>,
-    /// Null in this version: bytes are kept until they are deleted.
+    /// When the bytes of a completed video are removed; null where they are kept until it is deleted. Afterwards the
+    /// `outputs` have `bytes_available: false`, no link is shown, and their content is answered 410 `asset_expired`.
     #[schema(required)]
     assets_expire_at: Option<i64>,
     /// The video this one is a retry of, where it is one.
@@ -233,7 +235,10 @@ impl VideoStatus {
                 .webhook
                 .as_ref()
                 .map(|_| WebhookView { state: "not_sent" }),
-            assets_expire_at: None,
+            assets_expire_at: life
+                .bytes_expire_at
+                .filter(|_| status == Status::Completed)
+                .map(|at| at.seconds()),
             retried_from: admission.retried_from.map(|video| video.to_string()),
             video_id: id.clone(),
             id,

@@ -1,7 +1,7 @@
 //! A gateway without a socket.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,6 +14,7 @@ use filmgate_catalogue::Catalogue;
 use filmgate_core::key::{KeyTerms, Role};
 use filmgate_core::provider::{Credential, Secret};
 use filmgate_core::request::ProviderName;
+use filmgate_core::time::UnixTime;
 use filmgate_engine::clock::{Clock, SystemClock};
 use filmgate_engine::seal::{MasterKey, link_keys};
 use filmgate_engine::{Account, BillingConfig, Engine, EngineConfig, Line, Made, Operator, Wiring};
@@ -30,6 +31,7 @@ use tower::util::BoxCloneSyncService;
 pub(crate) struct Gate {
     pub(crate) routes: Router,
     pub(crate) engine: Engine,
+    pub(crate) clock: Arc<MovedClock>,
     /// An admin's, a member's and a reader's of one workspace, and a member's of another.
     pub(crate) admin: String,
     pub(crate) member: String,
@@ -37,7 +39,35 @@ pub(crate) struct Gate {
     pub(crate) stranger: String,
     /// Cancelled, the server shuts down.
     pub(crate) stop: CancellationToken,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
+}
+
+/// What the operator has set.
+#[derive(Default)]
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) video: VideoConfig,
+    pub(crate) retention: Option<Duration>,
+    /// Nobody works on what is due, unless a test says so.
+    pub(crate) idle: bool,
+}
+
+/// The machine's clock, as far ahead as a test has moved it.
+pub(crate) struct MovedClock {
+    machine: SystemClock,
+    ahead: Mutex<Duration>,
+}
+
+impl MovedClock {
+    pub(crate) fn advance(&self, by: Duration) {
+        *self.ahead.lock().unwrap() += by;
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> UnixTime {
+        self.machine.now().plus(*self.ahead.lock().unwrap())
+    }
 }
 
 /// An answer, taken apart.
@@ -120,6 +150,15 @@ impl Gate {
     }
 
     pub(crate) async fn with(config: Config, video: VideoConfig) -> Self {
+        let setup = Setup {
+            config,
+            video,
+            ..Setup::default()
+        };
+        Self::set_up(setup).await
+    }
+
+    pub(crate) async fn set_up(setup: Setup) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let store = SqliteStore::open(sqlite::Config::at(path("filmgate.db"))).unwrap();
@@ -130,7 +169,10 @@ impl Gate {
             ..filmgate_assets::Config::default()
         })
         .unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let clock = Arc::new(MovedClock {
+            machine: SystemClock::start(),
+            ahead: Mutex::default(),
+        });
         let master = MasterKey::new(&[7; 32]);
         let keys = link_keys(store.as_ref(), &master, clock.now())
             .await
@@ -149,12 +191,14 @@ impl Gate {
             assets,
             catalogue: Arc::new(Catalogue::built_in().unwrap()),
             accounts: BTreeMap::from([(name, account)]),
-            clock,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
             engine: EngineConfig::default(),
             billing: BillingConfig::default(),
-            retention: None,
+            retention: setup.retention,
         });
-        engine.start();
+        if !setup.idle {
+            engine.start();
+        }
         let nobody = Operator::default();
         let mut workspaces = Vec::new();
         for name in ["ours", "theirs"] {
@@ -185,22 +229,23 @@ impl Gate {
         let stop = CancellationToken::new();
         let routes = filmgate_api::router(Api {
             statuses: filmgate_api::StatusCache::default(),
-            limits: Arc::new(Limits::new(&config, &engine)),
+            limits: Arc::new(Limits::new(&setup.config, &engine)),
             engine: engine.clone(),
             link_keys: Arc::new(keys),
-            config,
-            video,
+            config: setup.config,
+            video: setup.video,
             stop: stop.clone(),
         });
         Self {
             routes,
             engine,
+            clock,
             admin,
             member,
             reader,
             stranger,
             stop,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -238,6 +283,18 @@ impl Gate {
             .await
             .expect(202)
             .json()
+    }
+
+    /// How many files the asset store has.
+    pub(crate) fn stored_files(&self) -> usize {
+        fn below(path: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(path).unwrap();
+            let paths = entries.map(|entry| entry.unwrap().path());
+            paths
+                .map(|path| if path.is_dir() { below(&path) } else { 1 })
+                .sum()
+        }
+        below(&self.directory.path().join("assets"))
     }
 
     /// The status once it is terminal.

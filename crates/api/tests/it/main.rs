@@ -10,4 +10,6 @@ mod gate;
 mod live;
 mod repeats;
 mod requests;
+mod retention;
+mod stuck;
 mod videos;

@@ -1,14 +1,21 @@
 //! `filmgate doctor`: looks at everything the gateway needs and says what is wrong with it.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use filmgate_core::time::UnixTime;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::{Context, table};
 use crate::data_dir::InUse;
 use crate::gateway::Gateway;
 use crate::print;
+
+/// More parked jobs than this are not counted.
+const MOST_COUNTED: u32 = 200;
+/// What nobody has taken up for so long is told of.
+const LATE: Duration = Duration::from_secs(60);
 
 /// One thing that was looked at.
 struct Finding {
@@ -38,6 +45,7 @@ pub(crate) async fn run(context: Context) -> Result<ExitCode> {
             });
             findings.push(books(&gateway).await?);
             findings.push(first_key(&gateway).await?);
+            findings.push(work(&gateway).await?);
             gateway.shutdown().await;
         }
         Err(error) => findings.push(unopened(&error)),
@@ -99,6 +107,36 @@ async fn first_key(gateway: &Gateway) -> Result<Finding> {
         what: "keys",
         sound: true,
         detail: format!("{in_force} in force; `serve` makes the first"),
+    })
+}
+
+/// Whoever parked a job said that somebody must look at it. Work that waits is no fault here: as long as doctor has the
+/// data directory, nobody else works.
+async fn work(gateway: &Gateway) -> Result<Finding> {
+    let engine = &gateway.engine;
+    let instant = |at: UnixTime| table::instant(&json!(at.seconds()));
+    let parked = engine.parked(None, None, MOST_COUNTED).await?;
+    let mut detail = match (parked.rows.as_slice(), parked.has_more) {
+        ([], _) => "no job is parked".to_owned(),
+        ([oldest, rest @ ..], more) => format!(
+            "parked jobs: {}{}; the oldest is {}, since {}; `filmgate jobs list` shows why",
+            if more { "more than " } else { "" },
+            rest.len() + 1,
+            oldest.job,
+            instant(oldest.parked_at),
+        ),
+    };
+    let due = engine.next_due().await?;
+    if let Some(due) = due.filter(|due| engine.now().since(*due) > LATE) {
+        detail.push_str(&format!(
+            "; work is due since {} and nobody does it; `serve` takes it up",
+            instant(due)
+        ));
+    }
+    Ok(Finding {
+        what: "work",
+        sound: parked.rows.is_empty(),
+        detail,
     })
 }
 

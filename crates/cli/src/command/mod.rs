@@ -8,6 +8,7 @@ mod credits;
 mod dev;
 mod doctor;
 mod generate;
+mod jobs;
 mod keys;
 mod models;
 mod openapi;
@@ -82,6 +83,9 @@ enum Command {
     Credits(credits::Command),
     /// Add up what settled jobs cost.
     Usage(usage::Args),
+    /// See parked jobs, give them back to work, or end them.
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Explain or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -151,6 +155,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Workspaces(command) => workspaces::run(context, command).await,
         Command::Credits(command) => credits::run(context, command).await,
         Command::Usage(args) => usage::run(context, args).await,
+        Command::Jobs(command) => jobs::run(context, command).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Doctor => doctor::run(context).await,
         Command::Backup(args) => backup::run(context, args).await,

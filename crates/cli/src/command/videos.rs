@@ -229,8 +229,12 @@ pub(crate) fn show(video: &Value, json: bool) {
         ));
     }
     for output in video["outputs"].as_array().into_iter().flatten() {
+        let gone = match output["bytes_available"] == false {
+            true => "; removed, its time was over",
+            false => "",
+        };
         print::line(format!(
-            "output {}  {}x{}, {} s, {} bytes, sha256 {}",
+            "output {}  {}x{}, {} s, {} bytes, sha256 {}{gone}",
             output["index"],
             output["width"],
             output["height"],

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::gate::{Answer, Gate, id_of};
 use crate::order::Order;
 use crate::routes::{self, Route};
+use crate::stuck;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Least {
@@ -29,10 +30,11 @@ enum Names {
     Video,
     Key,
     Workspace,
+    ParkedJob,
 }
 
 /// Every route that asks for a key, those under `/v1/video/generations` apart, which are the same again.
-const TABLE: [(&str, &str, Least); 30] = [
+const TABLE: [(&str, &str, Least); 33] = [
     ("POST", "/v1/videos", Least::Member),
     ("GET", "/v1/videos", Least::Read),
     ("GET", "/v1/videos/models", Least::Read),
@@ -63,6 +65,9 @@ const TABLE: [(&str, &str, Least); 30] = [
     ("GET", "/v1/workspaces", Least::Admin),
     ("GET", "/v1/workspaces/{workspace_id}", Least::Admin),
     ("GET", "/v1/admin/actions", Least::Admin),
+    ("GET", "/v1/admin/jobs", Least::Admin),
+    ("POST", "/v1/admin/jobs/{video_id}/unpark", Least::Admin),
+    ("POST", "/v1/admin/jobs/{video_id}/end", Least::Admin),
 ];
 
 const ALIAS: &str = "/v1/video/generations";
@@ -76,7 +81,9 @@ fn least(route: &Route) -> Option<Least> {
 }
 
 fn names(route: &Route) -> Names {
-    if route.path.contains("{video_id}") {
+    if route.path.starts_with("/v1/admin/jobs/") {
+        Names::ParkedJob
+    } else if route.path.contains("{video_id}") {
         Names::Video
     } else if route.path.contains("{key_id}") {
         Names::Key
@@ -106,6 +113,13 @@ impl House {
         match names {
             Names::Nothing => String::new(),
             Names::Workspace => self.workspace.clone(),
+            // Those that are left of what was parked beforehand.
+            Names::ParkedJob => {
+                let path = format!("/v1/admin/jobs?workspace_id={}", self.workspace);
+                let page = gate.get(&path).send().await.expect(200).json();
+                let oldest = page["first_id"].as_str();
+                oldest.expect("one is parked").to_owned()
+            }
             Names::Key => {
                 let body = json!({"name": "to be used up", "workspace_id": self.workspace});
                 let made = gate.post("/v1/keys").json(&body).send().await.created();
@@ -137,7 +151,7 @@ async fn call(gate: &Gate, route: &Route, object: &str, key: &str) -> Answer {
 fn unknown(names: Names) -> [String; 2] {
     let prefix = match names {
         Names::Nothing => "none",
-        Names::Video => "video",
+        Names::Video | Names::ParkedJob => "video",
         Names::Key => "key",
         Names::Workspace => "ws",
     };
@@ -149,11 +163,15 @@ fn unknown(names: Names) -> [String; 2] {
 
 #[tokio::test]
 async fn every_route_opens_to_its_roles_and_to_no_object_of_another() {
-    let gate = Gate::configured("[server]\nkey_requests_per_second = 0").await;
+    let settings = format!("[server]\nkey_requests_per_second = 0\n{}", stuck::SETTING);
+    let gate = Gate::configured(&settings).await;
     let (ours, theirs) = (
         House::new(&gate, "ours").await,
         House::new(&gate, "theirs").await,
     );
+    // For each house one to unpark and one to end.
+    let members = [&ours, &theirs, &ours, &theirs].map(|house| house.keys[1].as_str());
+    let (gate, _) = stuck::parked(gate, &members).await;
     let guarded: Vec<Route> = routes::published(&gate)
         .await
         .into_iter()
@@ -193,7 +211,7 @@ async fn every_route_opens_to_its_roles_and_to_no_object_of_another() {
                     answer.refused(404, "not_found");
                 }
                 // Operators act across workspaces.
-                Names::Key | Names::Workspace => {
+                Names::Key | Names::Workspace | Names::ParkedJob => {
                     assert!(answer.status < 300, "{route:?}: {}", answer.text());
                 }
             }

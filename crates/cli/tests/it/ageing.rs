@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::gate::{Gate, id_of, is_terminal};
 use crate::order::Order;
+use crate::status_object;
 
 #[tokio::test]
 async fn a_job_without_a_result_in_time_expires_even_across_a_crash() {
@@ -61,6 +62,51 @@ async fn a_job_without_a_result_in_time_expires_even_across_a_crash() {
     gate.cancel(id_of(&again)).await;
     gate.wait_settled(id_of(&again)).await;
     gate.stop().await.doctor().await.is_closed_and_balanced();
+}
+
+#[tokio::test]
+async fn a_video_whose_time_is_over_is_gone_and_its_books_stay() {
+    let gate = Gate::configured("[assets]\nretention = \"1m\"").await;
+    let kept = gate.completed(&Order::of("a minute")).await;
+    let gate = gate.restart().await;
+    let path = format!("/v1/videos/{}", id_of(&kept));
+    let mut answer = gate.get(&path).send().await.expect(200);
+    let gone = loop {
+        let seen = status_object::whole(answer.json());
+        if seen["outputs"][0]["bytes_available"] == false {
+            break seen;
+        }
+        gate.bytes(&seen).await;
+        let next = gate
+            .get(&format!("{path}?wait=60"))
+            .header("if-none-match", answer.header("etag"));
+        let next = next.send().await;
+        if next.status == 200 {
+            status_object::follows(&seen, &status_object::whole(next.json()));
+            answer = next;
+        }
+    };
+    assert_eq!(
+        (&gone["asset"], &gone["billing"]),
+        (&kept["asset"], &kept["billing"])
+    );
+    for link in ["content_url", "download_url"] {
+        let call = gate.get(kept[link].as_str().unwrap());
+        let refusal = call.send().await.refused(410, "asset_expired");
+        assert_eq!(refusal["generation_id"], kept["generation_id"]);
+    }
+    let shown = gate.run(&["status", id_of(&kept)]).await.succeeded();
+    assert!(
+        shown.out.contains("removed, its time was over"),
+        "{shown:?}"
+    );
+    let download = gate.run(&["download", id_of(&kept)]).await.failed();
+    assert!(download.err.contains("asset_expired"), "{download:?}");
+    let home = gate.stop().await;
+    assert_eq!(home.assets(), Vec::<String>::new());
+    let audit = home.doctor().await;
+    audit.is_closed_and_balanced();
+    assert_eq!((audit.jobs, audit.under_way), (1, 0));
 }
 
 /// A job younger than five seconds is not in an ascending list, and an older one is.

@@ -29,5 +29,7 @@ mod media;
 mod money;
 mod own_provider;
 mod prepaid;
+mod retention;
+mod stuck;
 mod usage;
 mod videos;

@@ -144,7 +144,7 @@ pub(crate) fn follows(before: &Value, after: &Value) {
         before["progress"].as_u64() <= after["progress"].as_u64(),
         "progress went down",
     );
-    for field in ["started_at", "completed_at"] {
+    for field in ["started_at", "completed_at", "assets_expire_at"] {
         demand(
             &mut faults,
             before[field].is_null() || before[field] == after[field],
@@ -266,7 +266,13 @@ fn faults(video: &Value) -> Vec<String> {
     faults
 }
 
-/// The links follow from `output_access`.
+/// Whether the bytes of the outputs, where there are any, are still there.
+fn are_kept(video: &Value) -> bool {
+    let mut outputs = video["outputs"].as_array().into_iter().flatten();
+    !outputs.any(|output| output["bytes_available"] == false)
+}
+
+/// The links follow from `output_access`, and lead to bytes that are there.
 fn access(faults: &mut Vec<String>, video: &Value, completed: bool) {
     let (bytes, signed) = match video["output_access"].as_str() {
         Some("bytes") => (true, false),
@@ -274,14 +280,15 @@ fn access(faults: &mut Vec<String>, video: &Value, completed: bool) {
         Some("both") => (true, true),
         _ => return faults.push("output_access is one of three".to_owned()),
     };
+    let kept = are_kept(video);
     demand(
         faults,
-        video.get("content_url").is_some() == bytes,
-        "content_url is there exactly for bytes and both",
+        video.get("content_url").is_some() == (bytes && kept),
+        "content_url is there exactly for bytes and both, until the bytes are removed",
     );
     demand(
         faults,
-        !bytes || is(&video["content_url"], Url),
+        !(bytes && kept) || is(&video["content_url"], Url),
         "content_url is a URL",
     );
     for field in ["download_url", "expires_at"] {
@@ -292,8 +299,8 @@ fn access(faults: &mut Vec<String>, video: &Value, completed: bool) {
         );
         demand(
             faults,
-            !signed || video[field].is_null() != completed,
-            &format!("{field} is null until completed"),
+            !signed || video[field].is_null() != (completed && kept),
+            &format!("{field} is null until completed and once the bytes are removed"),
         );
     }
     if let Some(expires_at) = video["expires_at"].as_i64() {
@@ -318,21 +325,26 @@ fn access(faults: &mut Vec<String>, video: &Value, completed: bool) {
     for output in video["outputs"].as_array().into_iter().flatten() {
         demand(
             faults,
-            output.get("content_url").is_some() == bytes,
+            output.get("content_url").is_some() == (bytes && kept),
             "an output's content_url follows the access",
         );
         demand(
             faults,
-            output.get("download_url").is_some() == signed,
+            output.get("download_url").is_some() == (signed && kept),
             "an output's download_url follows the access",
         );
         demand(
             faults,
-            output.get("expires_at") == video.get("expires_at"),
+            output.get("expires_at") == video.get("expires_at").filter(|_| kept),
             "an output's expires_at is the job's",
         );
         let thumbnail = output["thumbnail_url"].as_str();
         let as_promised = |url: &str| url.contains("download_sig=") == signed;
+        demand(
+            faults,
+            kept || thumbnail.is_none(),
+            "no link leads to bytes that are removed",
+        );
         demand(
             faults,
             thumbnail.is_none_or(as_promised),
@@ -361,8 +373,8 @@ fn outputs(faults: &mut Vec<String>, video: &Value, completed: bool) {
         typed(faults, "outputs[].", output, &MEASURED);
         demand(
             faults,
-            output["bytes_available"] == true,
-            "the bytes are there",
+            output["bytes_available"] == are_kept(video),
+            "all bytes are there, or none",
         );
         demand(
             faults,
@@ -394,6 +406,17 @@ fn outputs(faults: &mut Vec<String>, video: &Value, completed: bool) {
             &[("code", Text, false), ("message", Text, false)],
         );
     }
+    let expire_at = video["assets_expire_at"].as_i64();
+    demand(
+        faults,
+        expire_at.is_none() || (completed && expire_at >= video["completed_at"].as_i64()),
+        "what is completed is kept for a while",
+    );
+    demand(
+        faults,
+        are_kept(video) || expire_at.is_some(),
+        "what is removed had an end",
+    );
     let Some(first) = outputs.first() else { return };
     typed(faults, "asset.", &video["asset"], &MEASURED);
     demand(
@@ -652,6 +675,9 @@ mod tests {
             ("/outputs", json!([])),
             ("/outputs/0/sha256", json!("0".repeat(64))),
             ("/outputs/0/expires_at", json!(450)),
+            ("/outputs/0/bytes_available", json!(false)),
+            ("/outputs/0/bytes_available", json!("true")),
+            ("/assets_expire_at", json!(1)),
             ("/error", json!({})),
             ("/usage/cost", json!(0.02)),
             ("/billing/state", json!("void")),

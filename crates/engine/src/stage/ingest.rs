@@ -93,7 +93,8 @@ impl Parts {
         let mut tries = 0;
         loop {
             tries += 1;
-            let answer = match account.line.fetch(&url, proof.clone()).await {
+            let within = self.config.call_deadline();
+            let answer = match account.line.fetch(&url, proof.clone(), within).await {
                 Ok(answer) => answer,
                 Err(error @ LineError::Forbidden(_)) => {
                     tracing::error!(%error, provider.id = %account.provider.name(), "output {index} is not fetched; security.allow_private_networks opens networks of your own");

@@ -126,7 +126,7 @@ pub(crate) struct Object<'a> {
         (status = 403, description = "The link's signature does not match", body = ErrorBody),
         (status = 404, description = "No such video or output in this workspace, or it was deleted", body = ErrorBody),
         (status = 409, description = "Not ready: `video_not_ready`, `video_generation_failed`, `video_cancelled` or `video_expired`", body = ErrorBody),
-        (status = 410, description = "The link has expired", body = ErrorBody),
+        (status = 410, description = "The link has expired (`link_expired`), or retention has removed the bytes (`asset_expired`)", body = ErrorBody),
         (status = 416, description = "The range has nothing of the bytes", body = ErrorBody),
         (status = "5XX", description = "The gateway failed, or the video API is switched off", body = ErrorBody),
     ),
@@ -173,8 +173,15 @@ pub(crate) async fn content(
     Ok(response)
 }
 
-/// The object a grant leads to, or why there is none.
+/// The object a grant leads to, or why there is none (any more).
 pub(crate) fn the_object(job: &Job, index: u32, variant: Variant) -> Result<Object<'_>, ApiError> {
+    let object = delivered(job, index, variant)?;
+    still_kept(job)?;
+    Ok(object)
+}
+
+/// The object as it was stored.
+fn delivered(job: &Job, index: u32, variant: Variant) -> Result<Object<'_>, ApiError> {
     let JobState::Completed { assets, .. } = &job.life.state else {
         return Err(not_ready(job));
     };
@@ -214,6 +221,17 @@ pub(crate) fn the_object(job: &Job, index: u32, variant: Variant) -> Result<Obje
             })
         }
     }
+}
+
+fn still_kept(job: &Job) -> Result<(), ApiError> {
+    let Some(removed_at) = job.life.bytes_removed_at else {
+        return Ok(());
+    };
+    Err(ApiError::asset_expired(format!(
+        "the bytes of this video were removed at {} (unix seconds), when their time was over",
+        removed_at.seconds()
+    ))
+    .about(job.admission.generation_id))
 }
 
 fn not_ready(job: &Job) -> ApiError {
@@ -260,12 +278,13 @@ async fn bytes(
     Ok(response)
 }
 
-/// Bytes go after their row does: a video deleted a moment ago is told as that.
+/// Bytes go after their row does: a video that was deleted, or whose time was over, a moment ago is told as that.
 async fn unreadable(api: &Api, job: &Job, error: ReadError) -> Result<ApiError, ApiError> {
     let gone = matches!(error, ReadError::NotFound(_));
     if gone {
         let admission = &job.admission;
-        the_job(api.engine.find(admission.workspace, admission.id).await?)?;
+        let found = api.engine.find(admission.workspace, admission.id).await?;
+        still_kept(&the_job(found)?)?;
     }
     Ok(error.into())
 }

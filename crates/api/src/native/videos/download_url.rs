@@ -56,6 +56,7 @@ pub(crate) struct DownloadLink {
         (status = 403, description = "The key's role is not enough", body = ErrorBody),
         (status = 404, description = "No such video or output in this workspace, or it was deleted", body = ErrorBody),
         (status = 408, description = "The body stalled", body = ErrorBody),
+        (status = 410, description = "Retention has removed the bytes: `asset_expired`", body = ErrorBody),
         (status = 413, description = "The body is too large", body = ErrorBody),
         (status = 415, description = "Not JSON", body = ErrorBody),
         (status = "5XX", description = "The gateway failed, or the video API is switched off", body = ErrorBody),

@@ -34,6 +34,7 @@ use crate::native::view::VideoStatus;
         (status = 403, description = "The key's role is not enough", body = ErrorBody),
         (status = 404, description = "No such video in this workspace, or it was deleted", body = ErrorBody),
         (status = 409, description = "The Idempotency-Key was used with another body, or is in use right now", body = ErrorBody),
+        (status = 410, description = "Retention has removed the inputs it was made from: `asset_expired`", body = ErrorBody),
         (status = "5XX", description = "The gateway failed, or the video API is switched off", body = ErrorBody),
     ),
 )]

@@ -35,7 +35,7 @@ pub(crate) struct Happening {
     at_ms: i64,
     /// The event, such as `submitted`.
     cause: String,
-    /// `client:` and a key's id, `engine` or `provider`.
+    /// `client:` or `operator:` and a key's id, `engine` or `provider`.
     actor: String,
     /// The state before; null for the first.
     #[schema(required)]

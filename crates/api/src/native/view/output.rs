@@ -40,6 +40,7 @@ pub(crate) struct OutputView {
     /// From 0.
     index: u32,
     mime_type: String,
+    /// Once false, its bytes are gone for ever: none of its links is there any more.
     bytes_available: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -55,7 +56,8 @@ pub(crate) struct OutputView {
     width: u32,
     height: u32,
     duration_seconds: f64,
-    /// A JPEG; signed unless the access is `bytes`. Null where the codec cannot be decoded here.
+    /// A JPEG; signed unless the access is `bytes`. Null where the codec cannot be decoded here, and once the bytes are
+    /// removed.
     #[schema(required)]
     thumbnail_url: Option<String>,
 }
@@ -74,6 +76,8 @@ pub(crate) struct Links<'a> {
     base: String,
     access: OutputAccess,
     completed: bool,
+    /// Whether what was stored is still there: otherwise no link leads anywhere.
+    kept: bool,
     workspace: WorkspaceId,
     video: VideoId,
     frame: &'a Frame<'a>,
@@ -87,6 +91,7 @@ impl Frame<'_> {
             base: format!("{origin}/v1/videos/{id}"),
             access: job.admission.request.access,
             completed: matches!(job.life.state, State::Completed { .. }),
+            kept: job.life.bytes_removed_at.is_none(),
             workspace: job.admission.workspace,
             video: job.admission.id,
             frame: self,
@@ -121,7 +126,7 @@ impl Links<'_> {
     }
 
     pub(super) fn content_url(&self) -> Option<String> {
-        self.with_key().then(|| format!("{}/content", self.base))
+        (self.kept && self.with_key()).then(|| format!("{}/content", self.base))
     }
 
     /// `download_url` and `expires_at` of the job: absent, null or those of output 0.
@@ -141,6 +146,7 @@ impl Links<'_> {
 
     pub(super) fn output(&self, asset: &Asset) -> OutputView {
         let index = asset.index;
+        let (by_key, by_link) = (self.kept && self.with_key(), self.kept && self.signed());
         let signed = |variant| {
             let grant = LinkGrant {
                 workspace: self.workspace,
@@ -155,20 +161,20 @@ impl Links<'_> {
         OutputView {
             index,
             mime_type: asset.mime_type.clone(),
-            bytes_available: true,
-            content_url: self.with_key().then(|| match index {
+            bytes_available: self.kept,
+            content_url: by_key.then(|| match index {
                 0 => format!("{}/content", self.base),
                 index => format!("{}/content?index={index}", self.base),
             }),
-            download_url: self.signed().then(|| signed(Variant::Video)),
-            expires_at: self.signed().then_some(self.frame.bucket),
+            download_url: by_link.then(|| signed(Variant::Video)),
+            expires_at: by_link.then_some(self.frame.bucket),
             bytes: asset.bytes,
             sha256: asset.sha256.clone(),
             width: asset.size.width,
             height: asset.size.height,
             duration_seconds: seconds(asset.duration_ms),
-            thumbnail_url: asset.thumbnail.as_ref().map(|_| {
-                if self.signed() {
+            thumbnail_url: asset.thumbnail.as_ref().filter(|_| self.kept).map(|_| {
+                if by_link {
                     signed(Variant::Thumbnail)
                 } else {
                     format!("{}/content?index={index}&variant=thumbnail", self.base)
