@@ -73,6 +73,13 @@ impl From<LinkError> for ApiError {
 
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
+        if error.may_pass() {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "stored bytes cannot be read just now"
+            );
+            return Self::overloaded("the bytes cannot be read just now");
+        }
         Self::internal(&error)
     }
 }

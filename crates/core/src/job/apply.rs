@@ -73,7 +73,7 @@ pub fn apply(job: &Job, event: Event, now: UnixTime) -> Result<Transition, Rejec
         Event::FetchDelayed { wait } => change.fetch_delayed(wait),
         Event::FetchFailed { failure } => change.fetch_failed(failure),
         Event::FateKnown { billed, usage } => change.fate_known(billed, usage),
-        Event::FatePending { wait } => change.fate_pending(wait),
+        Event::FatePending { wait, cancel_asked } => change.fate_pending(wait, cancel_asked),
         Event::BytesExpired => change.bytes_expired(),
     }
 }
@@ -587,11 +587,11 @@ impl Change<'_> {
         self.done()
     }
 
-    fn fate_pending(mut self, wait: Duration) -> Outcome {
+    fn fate_pending(mut self, wait: Duration, cancel_asked: bool) -> Outcome {
         let Some(fate) = &mut self.life.fate else {
             return self.reject();
         };
-        fate.cancel_asked = true;
+        fate.cancel_asked |= cancel_asked;
         let deadline = fate.deadline;
         if self.now >= deadline {
             self.close_attempt(AttemptOutcome::Abandoned, None);

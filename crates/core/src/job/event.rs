@@ -119,9 +119,10 @@ pub enum Event {
         billed: Billed,
         usage: Usage,
     },
-    /// A cancel reached the provider, or is of no use; ask for the fate after `wait`.
+    /// Ask for the fate after `wait`; and for a cancel before that, unless one reached the provider or is of no use.
     FatePending {
         wait: Duration,
+        cancel_asked: bool,
     },
     /// What the job stored has been kept for as long as was promised.
     BytesExpired,

@@ -167,7 +167,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => wait.clone().prop_map(|wait| Event::FetchDelayed { wait }),
         1 => failure().prop_map(|failure| Event::FetchFailed { failure }),
         3 => (billed, usage()).prop_map(|(billed, usage)| Event::FateKnown { billed, usage }),
-        2 => wait.prop_map(|wait| Event::FatePending { wait }),
+        2 => wait.prop_map(|wait| Event::FatePending { wait, cancel_asked: true }),
     ]
 }
 
@@ -318,7 +318,10 @@ impl Books {
                     billed: Billed::No,
                     usage,
                 },
-                Event::FatePending { wait },
+                Event::FatePending {
+                    wait,
+                    cancel_asked: true,
+                },
             ],
         }
     }
@@ -458,7 +461,7 @@ proptest! {
             now = now.plus(Duration::from_secs(25 * 3600));
             books.take(Event::Expire, now);
             books.take(Event::FetchDelayed { wait: Duration::ZERO }, now);
-            books.take(Event::FatePending { wait: Duration::ZERO }, now);
+            books.take(Event::FatePending { wait: Duration::ZERO, cancel_asked: false }, now);
             books.take(Event::BytesExpired, now);
         }
         prop_assert!(books.job.life.status().is_terminal());

@@ -42,7 +42,14 @@ impl Parts {
                 | CancelOutcome::Unsupported,
             ) => self.ask_for_fate(held).await,
             Ok(CancelOutcome::Cancelled(billed, usage)) => Event::FateKnown { billed, usage },
-            Err(failure) => self.put_off(held, &failure),
+            Err(failure) => {
+                let put_off = self.put_off(held, &failure, false);
+                match self.ask_for_fate(held).await {
+                    // Whoever did not hear it is told again.
+                    Event::FatePending { .. } => put_off,
+                    known => known,
+                }
+            }
         }
     }
 
@@ -51,6 +58,7 @@ impl Parts {
         match self.observe(held).await {
             Ok(Observation::Running { .. } | Observation::Unknown) => Event::FatePending {
                 wait: self.patience(held),
+                cancel_asked: true,
             },
             Ok(Observation::Succeeded(delivery)) => Event::FateKnown {
                 billed: Billed::Yes,
@@ -60,7 +68,7 @@ impl Parts {
             Ok(Observation::Expired(billed, usage) | Observation::Cancelled(billed, usage)) => {
                 known(billed, usage)
             }
-            Err(failure) => self.put_off(held, &failure),
+            Err(failure) => self.put_off(held, &failure, true),
         }
     }
 
@@ -77,10 +85,11 @@ impl Parts {
             .await
     }
 
-    fn put_off(&self, held: &Held, failure: &Failure) -> Event {
+    fn put_off(&self, held: &Held, failure: &Failure, cancel_asked: bool) -> Event {
         tracing::warn!(video.id = %held.id(), failure.code = failure.code.as_str(), "the fate of the attempt is not known yet: {}", failure.message);
         Event::FatePending {
             wait: failure.retry_after.unwrap_or(ASK_AGAIN),
+            cancel_asked,
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use filmgate_assets::Assets;
 use filmgate_catalogue::{Catalogue, Declared};
-use filmgate_core::failure::Failure;
+use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::id::VideoId;
 use filmgate_core::job::Job;
 use filmgate_core::provider::{
@@ -70,6 +70,8 @@ pub(crate) struct Script {
     pub(crate) recovers: VecDeque<Recovered>,
     pub(crate) polls: VecDeque<Observation>,
     pub(crate) cancels: VecDeque<CancelOutcome>,
+    /// So many cancels fail before one is heard.
+    pub(crate) deaf_to_cancels: u32,
     pub(crate) files: VecDeque<(u16, Option<u64>, Bytes)>,
 }
 
@@ -81,6 +83,7 @@ impl Default for Script {
             recovers: [Recovered::Unknown].into(),
             polls: [succeeded(Usage::default())].into(),
             cancels: [CancelOutcome::Unsupported].into(),
+            deaf_to_cancels: 0,
             files: [(200, None, film())].into(),
         }
     }
@@ -183,7 +186,15 @@ impl Provider for Scripted {
     }
 
     fn cancel(&self, _order: &Order, _native: &NativeId, _token: &Token) -> Talk<CancelOutcome> {
-        talk(Ok(next(&mut self.script.lock().unwrap().cancels)))
+        let mut script = self.script.lock().unwrap();
+        if let Some(left) = script.deaf_to_cancels.checked_sub(1) {
+            script.deaf_to_cancels = left;
+            return talk(Err(Failure::passing(
+                FailureCode::ProviderTimeout,
+                "no answer",
+            )));
+        }
+        talk(Ok(next(&mut script.cancels)))
     }
 }
 

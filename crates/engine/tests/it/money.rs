@@ -118,6 +118,51 @@ async fn a_cancel_that_came_too_late_costs_what_the_provider_bills() {
 }
 
 #[tokio::test]
+async fn a_cancel_the_provider_did_not_hear_is_sent_again_and_its_fate_asked_for_meanwhile() {
+    let cancelled = CancelOutcome::Cancelled(Billed::No, Usage::default());
+    let heard_late = Script {
+        polls: [RUNNING].into(),
+        cancels: [cancelled].into(),
+        deaf_to_cancels: 3,
+        ..Script::default()
+    };
+    let house = House::of(heard_late).await;
+    let id = house.create().await;
+    house.settle().await;
+    house.cancel(id).await;
+    house.settle().await;
+    house.script(|script| assert_eq!(script.deaf_to_cancels, 2));
+    for _ in 0..3 {
+        house.advance(5).await;
+    }
+    let life = house.job(id).await.life;
+    assert_eq!(
+        (life.fate, life.billing_state()),
+        (None, BillingState::Void)
+    );
+    assert!(!life.provider_may_have_charged);
+
+    let deaf = Script {
+        polls: [RUNNING, succeeded(used(3_000))].into(),
+        deaf_to_cancels: u32::MAX,
+        ..Script::default()
+    };
+    let house = House::of(deaf).await;
+    let id = house.create().await;
+    house.settle().await;
+    house.cancel(id).await;
+    house.advance(5).await;
+    house.advance(5).await;
+    let life = house.job(id).await.life;
+    assert_eq!(
+        life.billing_state(),
+        BillingState::Settled,
+        "it was finished all the same"
+    );
+    house.audit().await;
+}
+
+#[tokio::test]
 async fn a_fate_nobody_learns_within_a_day_releases_the_hold() {
     let house = House::of(Script {
         polls: [RUNNING].into(),

@@ -497,6 +497,9 @@ fn event(job: &Job, what: What) -> Event {
             billed,
             usage: usage(cost),
         },
-        What::FateUnknown => Event::FatePending { wait: secs(60) },
+        What::FateUnknown => Event::FatePending {
+            wait: secs(60),
+            cancel_asked: true,
+        },
     }
 }

@@ -382,7 +382,10 @@ async fn history(db: &Database, workspace: WorkspaceId, events: &[usize]) {
                 usage,
             },
             8 => cancel(),
-            9 => Event::FatePending { wait },
+            9 => Event::FatePending {
+                wait,
+                cancel_asked: true,
+            },
             10 => Event::AnswerLost {
                 attempt,
                 failure: failure(),
@@ -427,7 +430,10 @@ async fn history(db: &Database, workspace: WorkspaceId, events: &[usize]) {
                 Event::FetchDelayed { wait: secs(1) }
             }
             Status::Queued | Status::Processing => Event::Expire,
-            _ => Event::FatePending { wait: secs(1) },
+            _ => Event::FatePending {
+                wait: secs(1),
+                cancel_asked: true,
+            },
         };
         change(store, &mut job, event, now).await;
     }

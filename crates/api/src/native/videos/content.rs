@@ -2,10 +2,13 @@
 
 mod conditions;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use filmgate_assets::ObjectKey;
+use filmgate_assets::bucket_link::{BucketLink, Described};
 use filmgate_assets::range::Wanted;
 use filmgate_assets::read::ReadError;
 use filmgate_assets::signed_link::{Disposition, LinkGrant, SignedQuery, Variant};
@@ -13,7 +16,8 @@ use filmgate_core::id::VideoId;
 use filmgate_core::job::{Job, State as JobState, Status};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -27,7 +31,11 @@ use crate::query::Query;
 use crate::{Api, Shared};
 
 /// What a request may fetch, by its key or its link.
-pub(crate) struct Granted(LinkGrant);
+pub(crate) struct Granted {
+    grant: LinkGrant,
+    /// When the signed link it came by ends, in unix seconds.
+    link_ends_at: Option<i64>,
+}
 
 impl FromRequestParts<Shared> for Granted {
     type Rejection = ApiError;
@@ -39,22 +47,26 @@ impl FromRequestParts<Shared> for Granted {
             .any(|name| query.last(name).is_some());
         if by_link {
             let Named(id) = Named::from_request_parts(parts, api).await?;
-            return by_signed_link(api, id, &query).map(Self);
+            return by_signed_link(api, id, &query);
         }
         let Reader(key) = Reader::from_request_parts(parts, api).await?;
         let Named(id) = Named::from_request_parts(parts, api).await?;
-        Ok(Self(LinkGrant {
+        let grant = LinkGrant {
             workspace: key.workspace,
             video: id,
             index: index(&query)?,
             variant: download_url::variant(query.last("variant"))?,
             disposition: Disposition::Attachment,
-        }))
+        };
+        Ok(Self {
+            grant,
+            link_ends_at: None,
+        })
     }
 }
 
 /// Judged before anything is looked up. A link opens what it was made for and nothing else.
-fn by_signed_link(api: &Api, id: VideoId, query: &Query) -> Result<LinkGrant, ApiError> {
+fn by_signed_link(api: &Api, id: VideoId, query: &Query) -> Result<Granted, ApiError> {
     let text = |name| query.last(name).unwrap_or_default().to_owned();
     let link = SignedQuery {
         download_token: text("download_token"),
@@ -75,7 +87,10 @@ fn by_signed_link(api: &Api, id: VideoId, query: &Query) -> Result<LinkGrant, Ap
         )
         .reason("bad_signature"));
     }
-    Ok(grant)
+    Ok(Granted {
+        grant,
+        link_ends_at: Some(link.expires_at),
+    })
 }
 
 fn index(query: &Query) -> Result<u32, ApiError> {
@@ -120,6 +135,7 @@ pub(crate) struct Object<'a> {
             ("Content-Disposition" = String, description = "an attachment with a file name"),
         )),
         (status = 206, description = "The range asked for", content((Vec<u8> = "video/mp4"), (Vec<u8> = "video/webm"), (Vec<u8> = "video/quicktime"), (Vec<u8> = "video/x-matroska"), (Vec<u8> = "image/jpeg"))),
+        (status = 302, description = "By a signed link, where the operator sends clients to the bucket: the bytes are there", headers(("Location" = String, description = "good for as long as the link"))),
         (status = 304, description = "Unchanged"),
         (status = 400, description = "A parameter does not hold what it may", body = ErrorBody),
         (status = 401, description = "Neither a key nor a signed link", body = ErrorBody),
@@ -133,10 +149,14 @@ pub(crate) struct Object<'a> {
 )]
 pub(crate) async fn content(
     State(api): State<Shared>,
-    Granted(grant): Granted,
+    granted: Granted,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    let Granted {
+        grant,
+        link_ends_at,
+    } = granted;
     let job = the_job(api.engine.find(grant.workspace, grant.video).await?)?;
     let object = the_object(&job, grant.index, grant.variant)?;
     let etag = format!("\"{}\"", object.sha256);
@@ -152,6 +172,12 @@ pub(crate) async fn content(
         };
         match wanted {
             Wanted::Unsatisfiable => return Err(ApiError::range_not_satisfiable(object.bytes)),
+            Wanted::Whole | Wanted::Part(_)
+                if let Some(link) =
+                    in_the_bucket(&api, &grant, &object, link_ends_at, &method).await =>
+            {
+                return Ok(elsewhere(&link));
+            }
             Wanted::Whole => {
                 let all = 0..object.bytes;
                 bytes(&api, &job, &object, all, StatusCode::OK, &method).await?
@@ -278,6 +304,35 @@ async fn bytes(
     Ok(response)
 }
 
+/// A link straight to the bucket, for whoever came by a link of ours and the operator sends there.
+async fn in_the_bucket(
+    api: &Api,
+    grant: &LinkGrant,
+    object: &Object<'_>,
+    link_ends_at: Option<i64>,
+    method: &Method,
+) -> Option<BucketLink> {
+    // The bucket's link is good for one method, and a HEAD costs no bytes here.
+    if method != Method::GET {
+        return None;
+    }
+    let left = link_ends_at? - api.engine.now().seconds();
+    let lasts = Duration::from_secs(u64::try_from(left).ok()?.max(1));
+    let key: ObjectKey = object.key.parse().ok()?;
+    let described = Described {
+        content_type: object.mime_type,
+        content_disposition: &disposition(grant, object),
+    };
+    api.engine.assets().signed_get(&key, lasts, described).await
+}
+
+fn elsewhere(link: &BucketLink) -> Response {
+    let mut response = StatusCode::FOUND.into_response();
+    set(&mut response, LOCATION, link.expose().to_owned());
+    set(&mut response, CACHE_CONTROL, "no-store".to_owned());
+    response
+}
+
 /// Bytes go after their row does: a video that was deleted, or whose time was over, a moment ago is told as that.
 async fn unreadable(api: &Api, job: &Job, error: ReadError) -> Result<ApiError, ApiError> {
     let gone = matches!(error, ReadError::NotFound(_));
@@ -289,7 +344,8 @@ async fn unreadable(api: &Api, job: &Job, error: ReadError) -> Result<ApiError, 
     Ok(error.into())
 }
 
-fn describe(response: &mut Response, grant: &LinkGrant, object: &Object<'_>) {
+/// How a browser is to treat it, and under which name it saves it.
+fn disposition(grant: &LinkGrant, object: &Object<'_>) -> String {
     let disposition = match grant.disposition {
         Disposition::Attachment => "attachment",
         Disposition::Inline => "inline",
@@ -299,11 +355,11 @@ fn describe(response: &mut Response, grant: &LinkGrant, object: &Object<'_>) {
         index => format!("-{index}"),
     };
     let name = format!("{}{number}.{}", grant.video, object.extension);
-    set(
-        response,
-        CONTENT_DISPOSITION,
-        format!("{disposition}; filename=\"{name}\""),
-    );
+    format!("{disposition}; filename=\"{name}\"")
+}
+
+fn describe(response: &mut Response, grant: &LinkGrant, object: &Object<'_>) {
+    set(response, CONTENT_DISPOSITION, disposition(grant, object));
     set(response, CONTENT_TYPE, object.mime_type.to_owned());
     // Shown by a browser itself, a video is a page that fetches its own address; in a sandbox without an origin it
     // may not. Scripts are forbidden either way.
