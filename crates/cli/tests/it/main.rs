@@ -29,5 +29,6 @@ mod media;
 mod money;
 mod own_provider;
 mod prepaid;
+mod torture;
 mod usage;
 mod videos;
