@@ -89,7 +89,7 @@ impl S3Server {
     /// # Panics
     /// If its files cannot be read.
     pub fn objects(&self) -> Vec<String> {
-        let bucket = self.files.path().join(Self::BUCKET);
+        let bucket = self.bucket();
         let mut keys = Vec::new();
         let mut directories = vec![bucket.clone()];
         while let Some(directory) = directories.pop() {
@@ -112,10 +112,15 @@ impl S3Server {
     /// # Panics
     /// If it cannot be written.
     pub fn plant(&self, key: &str, bytes: &[u8]) {
-        let file = self.files.path().join(Self::BUCKET).join(key);
+        let file = self.bucket().join(key);
         std::fs::create_dir_all(file.parent().expect("it is in the bucket"))
             .expect("it can be made");
         std::fs::write(file, bytes).expect("it can be written");
+    }
+
+    /// Where the objects are as files, each at its key.
+    pub fn bucket(&self) -> PathBuf {
+        self.files.path().join(Self::BUCKET)
     }
 
     /// How many files there are of uploads that were neither completed nor aborted: one of the upload itself and one of
@@ -138,7 +143,7 @@ impl S3Server {
     /// # Panics
     /// If it is gone already.
     pub fn remove_bucket(&self) {
-        std::fs::remove_dir_all(self.files.path().join(Self::BUCKET)).expect("it is there");
+        std::fs::remove_dir_all(self.bucket()).expect("it is there");
     }
 }
 

@@ -14,15 +14,15 @@ const ROUNDS: usize = 8;
 const JOBS_A_ROUND: usize = 6;
 
 /// Chance that can be repeated: the same seed chooses the same orders and the same moments.
-struct Chance(u64);
+pub(crate) struct Chance(pub(crate) u64);
 
 impl Chance {
-    fn fresh() -> Self {
+    pub(crate) fn fresh() -> Self {
         use std::hash::{BuildHasher, RandomState};
         Self(RandomState::new().hash_one("a seed"))
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         (mixed ^ (mixed >> 27)) % bound

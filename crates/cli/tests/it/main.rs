@@ -32,5 +32,6 @@ mod own_provider;
 mod prepaid;
 mod retention;
 mod stuck;
+mod torture;
 mod usage;
 mod videos;
