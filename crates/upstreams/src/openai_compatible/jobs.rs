@@ -41,6 +41,7 @@ pub(crate) struct Job {
     pub(crate) content_bytes: Arc<AtomicU64>,
     /// Of the file that was delivered last.
     pub(crate) sha256: Mutex<Option<String>>,
+    polled_at: Mutex<Vec<UnixTime>>,
     /// When an answer first told that it had ended.
     told_at: OnceLock<UnixTime>,
     gone: OnceLock<Gone>,
@@ -151,6 +152,8 @@ pub struct JobRecord {
     /// Whether a delete stopped it before its end.
     pub cancelled: bool,
     pub polls: u64,
+    /// When each of them came.
+    pub polled_at_ms: Vec<i64>,
     pub contents: u64,
     pub deletes: u64,
     pub content_bytes: u64,
@@ -188,6 +191,12 @@ impl Job {
             u32::try_from(done * 1000 / whole).unwrap_or(999).min(999)
         });
         Phase::Running { permille }
+    }
+
+    /// Counts one more poll; how many there were before.
+    pub(crate) fn note_poll(&self, now: UnixTime) -> u64 {
+        lock(&self.polled_at).push(now);
+        count(&self.polls)
     }
 
     /// Notes that a client was told of the end.
@@ -229,6 +238,7 @@ impl Job {
             lost_at_ms: at(&[Farewell::Restart]),
             cancelled,
             polls: self.polls.load(Ordering::Relaxed),
+            polled_at_ms: lock(&self.polled_at).iter().map(|at| at.millis()).collect(),
             contents: self.contents.load(Ordering::Relaxed),
             deletes: self.deletes.load(Ordering::Relaxed),
             content_bytes: self.content_bytes.load(Ordering::Relaxed),
@@ -289,6 +299,7 @@ impl Jobs {
             deletes: AtomicU64::new(0),
             content_bytes: Arc::default(),
             sha256: Mutex::default(),
+            polled_at: Mutex::default(),
             told_at: OnceLock::new(),
             gone: OnceLock::new(),
             order,

@@ -180,7 +180,7 @@ async fn poll(
             };
         }
     };
-    let index = count(&job.polls);
+    let index = job.note_poll(emulator.now());
     let fault = standing.or_else(|| job.script.poll.at(index).cloned());
     let view = view(&emulator, Occasion::Poll(index), origin(&headers));
     let (status, mut body) = emulator.flavour().tell(&job, &view);

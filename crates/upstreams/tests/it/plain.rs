@@ -222,6 +222,8 @@ async fn every_call_is_counted() {
     assert_eq!(first["id"], fox);
     assert_eq!(first["status"], "completed");
     assert_eq!(first["polls"], 2);
+    let end = 1_790_000_010_000_u64;
+    assert_eq!(first["polled_at_ms"], json!([end, end]));
     assert_eq!(first["contents"], 1);
     assert_eq!(first["accepted_at_ms"], 1_790_000_000_000_u64);
     assert_eq!(first["ready_at_ms"], 1_790_000_010_000_u64);
