@@ -8,6 +8,8 @@ use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use filmgate_store::{AfterCommit, Claim, Intake, Places, Store};
 
+use tokio::task::JoinSet;
+
 use crate::builders::*;
 use crate::engine::{Database, on_every_engine};
 
@@ -203,18 +205,15 @@ async fn workers_that_race_take_no_more_places_than_there_are(db: Database) {
             .create(store.as_ref())
             .await;
     }
-    let mut racing = Vec::new();
+    let mut racing = JoinSet::new();
     for round in 0..24 {
         let store = Arc::clone(store);
-        racing.push(tokio::spawn(async move {
+        racing.spawn(async move {
             let intake = limited(&format!("w{round}"), START, 3, &[("one", 7)]);
             claims(store.as_ref(), intake).await.len()
-        }));
+        });
     }
-    let mut claimed = 0;
-    for racer in racing {
-        claimed += racer.await.unwrap();
-    }
+    let claimed: usize = racing.join_all().await.into_iter().sum();
     assert_eq!(claimed, 7);
 }
 
