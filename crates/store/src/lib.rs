@@ -240,9 +240,9 @@ pub struct ParkedJob {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Prune {
     pub now: UnixTime,
-    /// Timelines, attempts and outbox of jobs created before go.
+    /// Timelines and outbox of jobs created before go.
     pub history_before: UnixTime,
-    /// Of jobs that were created before and deleted by their owners, only the id stays.
+    /// Of jobs that were created before and deleted by their owners, only the id stays, and what was paid for them.
     pub deleted_before: UnixTime,
     /// The most rows of each kind.
     pub limit: u32,

@@ -40,7 +40,7 @@ pub(super) fn prune(db: &Connection, what: Prune) -> Result<Pruned, StoreError> 
     })
 }
 
-/// Of a job that was deleted long ago nothing is kept but its row, which says that it was.
+/// Of a job that was deleted long ago nothing is kept but its row, which says that it was, and what was paid for it.
 fn empty_deleted(db: &Connection, what: Prune) -> Result<u64, StoreError> {
     let mut emptied = 0;
     while emptied < u64::from(what.limit) {
@@ -54,7 +54,6 @@ fn empty_deleted(db: &Connection, what: Prune) -> Result<u64, StoreError> {
         db.prepare_cached("DELETE FROM admissions WHERE job = ?1")?
             .execute([seq])?;
         for question in [
-            "DELETE FROM attempts WHERE job = ?1",
             "DELETE FROM timeline WHERE job = ?1",
             "DELETE FROM outbox WHERE job = ?1",
             "DELETE FROM objects WHERE job = ?1",
