@@ -1,11 +1,17 @@
 //! Applying an event and committing what comes of it, again and again until one of three ends is reached.
 
+use std::time::Duration;
+
 use filmgate_core::action::Action;
 use filmgate_core::id::VideoId;
-use filmgate_core::job::{self, Event, Job, Rejected, Status};
+use filmgate_core::job::{self, Event, Job, Rejected, Status, Transition};
 use filmgate_store::{AfterCommit, Basis, Committed, StoreError};
+use tokio::time::Instant;
 
 use crate::Parts;
+
+/// The pause before a store that failed is asked to commit once more.
+const COMMIT_AGAIN: Duration = Duration::from_millis(500);
 
 /// A job under a lease of ours.
 #[derive(Debug)]
@@ -67,7 +73,7 @@ impl Parts {
                 version: held.job.version,
                 after,
             };
-            match self.store.commit(held.id(), basis, transition).await? {
+            match self.insist(held.id(), basis, transition).await? {
                 Committed::Committed { version } => {
                     let before = held.job.life.status();
                     held.job.life = life;
@@ -80,6 +86,33 @@ impl Parts {
                     tracing::warn!(video.id = %held.id(), event = event.name(), "another worker has the job");
                     return Ok(Stepped::Lost);
                 }
+            }
+        }
+    }
+
+    /// Commits what came of work; while the store fails, again and again for as long as any lease lasts. What a provider
+    /// answered is known nowhere else, and may have been paid for.
+    ///
+    /// Where only the answer to a commit was lost, the next one finds the version moved, by itself.
+    async fn insist(
+        &self,
+        id: VideoId,
+        basis: Basis,
+        transition: Transition,
+    ) -> Result<Committed, StoreError> {
+        let give_up = Instant::now() + self.config.submit_lease();
+        loop {
+            let error = match self.store.commit(id, basis, transition.clone()).await {
+                Err(error @ (StoreError::Database(_) | StoreError::Busy)) => error,
+                ended => return ended,
+            };
+            if Instant::now() >= give_up || self.stop.is_cancelled() {
+                return Err(error);
+            }
+            tracing::warn!(video.id = %id, error = &error as &dyn std::error::Error, "what became of video {id} cannot be stored now");
+            tokio::select! {
+                () = tokio::time::sleep(COMMIT_AGAIN) => {}
+                () = self.stop.cancelled() => {}
             }
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use filmgate_core::job::{Event, State};
 use filmgate_store::{AfterCommit, Claim, Intake, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use crate::commit::Held;
 use crate::{Engine, Parts};
@@ -172,21 +173,26 @@ impl Parts {
         self.store.give_back(id, fence).await
     }
 
-    /// Renews the lease for as long as the work takes. Returns when it is lost.
+    /// Renews the lease for as long as the work takes. Returns when it is lost, or has run out while the store failed.
     async fn keep_lease(
         &self,
         id: filmgate_core::id::VideoId,
         fence: u64,
         lease: Duration,
     ) -> Result<(), StoreError> {
+        let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(lease / 3).await;
-            if !self
-                .store
-                .renew(id, fence, self.clock.now().plus(lease))
-                .await?
-            {
-                return Ok(());
+            let asked = Instant::now();
+            let until = self.clock.now().plus(lease);
+            match self.store.renew(id, fence, until).await {
+                Ok(true) => renewed = asked,
+                Ok(false) => return Ok(()),
+                // Until it has run out nobody else takes the job, and the work may still come to its end.
+                Err(error) if renewed.elapsed() < lease => {
+                    tracing::warn!(video.id = %id, error = &error as &dyn std::error::Error, "the lease on video {id} cannot be renewed now");
+                }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -6,6 +6,7 @@
 //! It lives on a thread of its own, so a program that is started with its [`S3Server::endpoint`] and keys uses it as well
 //! as a test in this process.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -105,6 +107,22 @@ impl S3Server {
         }
         keys.sort();
         keys
+    }
+
+    /// Lets everything in the bucket grow older by so much.
+    ///
+    /// # Panics
+    /// If its files cannot be changed.
+    pub fn age(&self, by: Duration) {
+        let bucket = self.files.path().join(Self::BUCKET);
+        for key in self.objects() {
+            let file = File::options().write(true).open(bucket.join(key));
+            let file = file.expect("it is there");
+            let written = file.metadata().and_then(|metadata| metadata.modified());
+            let written = written.expect("file systems keep that time");
+            file.set_modified(written - by)
+                .expect("the file is the server's own");
+        }
     }
 
     /// Puts an object there behind the server's back.

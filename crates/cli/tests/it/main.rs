@@ -21,6 +21,7 @@ mod content;
 mod crash;
 mod disabled;
 mod errors;
+mod failures;
 mod idempotency;
 mod keys;
 mod ledger_commands;

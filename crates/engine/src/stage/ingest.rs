@@ -61,7 +61,10 @@ impl Parts {
             assets: assets.clone(),
             missing,
         });
-        if self.step(held, event, AfterCommit::EndLease).await? == Stepped::Rejected {
+        let stepped = self.step(held, event, AfterCommit::EndLease).await?;
+        // Completed all the same: it was committed before, and the answer to that was lost.
+        let completed = matches!(held.job.life.state, State::Completed { .. });
+        if stepped == Stepped::Rejected && !completed {
             self.discard(&assets).await;
         }
         Ok(())

@@ -240,9 +240,16 @@ impl Store for SqliteStore {
             .point(|db| repeats::has(db, workspace, id))
             .await?;
         if unacknowledged {
-            self.writer
+            let noted = self
+                .writer
                 .run(Lane::Work, move |db| repeats::acknowledge(db, id))
-                .await?;
+                .await;
+            // A disk that takes no more can be read all the same. The next call names the job again.
+            if let Err(error @ StoreError::Database(_)) = noted {
+                tracing::warn!(video.id = %id, error = &error as &dyn std::error::Error, "that a client knows of video {id} cannot be noted now");
+            } else {
+                noted?;
+            }
         }
         self.find_job(workspace, id).await
     }
