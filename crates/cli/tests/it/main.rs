@@ -15,6 +15,7 @@ mod status_object;
 
 mod access;
 mod ageing;
+mod backup;
 mod commands;
 mod content;
 mod crash;
@@ -29,5 +30,6 @@ mod media;
 mod money;
 mod own_provider;
 mod prepaid;
+mod replicas;
 mod usage;
 mod videos;
