@@ -18,7 +18,7 @@ const SWITCH: &str = "FILMGATE_PROVIDERS__GPU-BOX__ENABLED";
 #[tokio::test]
 async fn a_backup_of_sqlite_is_the_gateway_as_it_was_then() {
     let clock = Clock::standing_at(UnixTime::from_seconds(1_795_420_800));
-    let fleet = Fleet::on_files(held_by(&clock)).await;
+    let fleet = Fleet::on_files_before(held_by(&clock)).await;
     is_backed_up_lost_and_restored(&clock, fleet).await;
 }
 
@@ -179,7 +179,7 @@ async fn succeeds(command: &mut Command) {
 
 #[tokio::test]
 async fn a_backup_writes_over_nothing_and_copies_nothing_but_a_store() {
-    let gate = Gate::start().await;
+    let gate = Fleet::on_files().await.gate().await;
     let there = gate.home().path().join("there");
     std::fs::write(&there, "a letter").unwrap();
     let refused = gate.run(&["backup", "there"]).await.failed();

@@ -46,7 +46,12 @@ pub(crate) struct Shared {
 
 impl Fleet {
     /// For one gateway, on its own files.
-    pub(crate) async fn on_files(provider: Config) -> Self {
+    pub(crate) async fn on_files() -> Self {
+        Self::on_files_before(quick()).await
+    }
+
+    /// As [`Fleet::on_files`], before such a provider.
+    pub(crate) async fn on_files_before(provider: Config) -> Self {
         Self::on(Ground::File, provider).await
     }
 
@@ -153,18 +158,24 @@ price = {{ output_second = "0.02" }}
 }
 
 /// A provider that needs a moment for a video.
-pub(crate) fn quick() -> Config {
+fn quick() -> Config {
     Config {
-        flavour: Flavour::VllmOmni,
         render: Duration::from_millis(300),
         ..Config::default()
+    }
+}
+
+/// A quick provider that stops what is cancelled, and charges nothing for it.
+pub(crate) fn obedient() -> Config {
+    Config {
+        flavour: Flavour::VllmOmni,
+        ..quick()
     }
 }
 
 /// A provider that needs as long as `clock` is made to pass a second.
 pub(crate) fn held_by(clock: &Clock) -> Config {
     Config {
-        flavour: Flavour::VllmOmni,
         render: Duration::from_secs(1),
         clock: clock.clone(),
         ..Config::default()

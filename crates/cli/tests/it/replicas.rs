@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
-use crate::fleet::{Fleet, PRICE, charged, held_by, order};
+use crate::fleet::{Fleet, PRICE, charged, held_by, obedient, order};
 use crate::gate::{Answer, Call, Door, Gate, id_of, is_terminal, sha256};
 use crate::live::{Events, follow};
 use crate::status_object;
@@ -199,12 +199,14 @@ async fn of_three_first_starts_at_once_one_shows_a_key_which_opens_all_three() {
 }
 
 /// The watchers' gateway looks by itself every five seconds. Were that what wakes them, these changes, each made when
-/// the one before has been seen, would take twice as long as the test has.
+/// the one before has been seen, would take longer than the test has.
 #[tokio::test]
 async fn what_one_gateway_changes_wakes_those_who_watch_at_another() {
-    const CHANGES: usize = 24;
+    const CHANGES: usize = 15;
     // One job has the only place, so that nothing ever moves of those that wait.
-    let fleet = Fleet::on_postgres().await.with_provider("concurrency = 1");
+    let fleet = Fleet::on_postgres_before(obedient())
+        .await
+        .with_provider("concurrency = 1");
     let gates = fleet.gates(2).await;
     let (here, there) = (&gates[0], &gates[1]);
     let first = here.create(&order(STUCK)).await;
@@ -559,7 +561,7 @@ async fn a_retry_that_says_so_finds_its_video_at_another_gateway() {
 
 #[tokio::test]
 async fn a_retry_that_says_nothing_finds_the_video_whose_gateway_died_before_it_answered() {
-    let fleet = Fleet::on_postgres().await;
+    let fleet = Fleet::on_postgres_before(obedient()).await;
     let mut gates = fleet.gates(2).await;
     let dying = gates.remove(0);
     let post = |gate: &Gate| gate.post("/v1/videos").json(order(STUCK).body());
@@ -596,7 +598,7 @@ async fn a_retry_that_says_nothing_finds_the_video_whose_gateway_died_before_it_
 async fn funds_are_spent_once_whichever_gateway_is_asked() {
     const ASKED: usize = 60;
     const COVERED: usize = 20;
-    let fleet = Fleet::on_postgres()
+    let fleet = Fleet::on_postgres_before(obedient())
         .await
         .configured("[billing]\nmode = \"prepaid\"");
     let gates = fleet.gates(3).await;
