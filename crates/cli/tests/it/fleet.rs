@@ -6,11 +6,12 @@
 use std::time::Duration;
 
 use filmgate_testbed::{Cluster, S3Server};
-use filmgate_upstreams::openai_compatible::{Config, Emulator, Running};
+use filmgate_upstreams::clock::Clock;
+use filmgate_upstreams::openai_compatible::{Config, Emulator, Flavour, Running};
 use futures::future::join_all;
 use serde_json::Value;
 
-use crate::gate::{Gate, Home, id_of};
+use crate::gate::{Gate, Home};
 use crate::order::Order;
 
 /// The model the emulated provider runs, one second for two cents.
@@ -24,7 +25,8 @@ const MASTER_KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aa
 pub(crate) struct Fleet {
     pub(crate) provider: Running,
     pub(crate) ground: Ground,
-    /// Lines of every gateway's `filmgate.toml`.
+    /// Lines of every gateway's `filmgate.toml`: of the provider itself, and all others.
+    provider_lines: String,
     lines: String,
 }
 
@@ -45,11 +47,21 @@ pub(crate) struct Shared {
 impl Fleet {
     /// For one gateway, on its own files.
     pub(crate) async fn on_files() -> Self {
-        Self::on(Ground::File).await
+        Self::on_files_before(quick()).await
+    }
+
+    /// As [`Fleet::on_files`], before such a provider.
+    pub(crate) async fn on_files_before(provider: Config) -> Self {
+        Self::on(Ground::File, provider).await
     }
 
     /// For any number, on PostgreSQL and S3.
     pub(crate) async fn on_postgres() -> Self {
+        Self::on_postgres_before(quick()).await
+    }
+
+    /// As [`Fleet::on_postgres`], before such a provider.
+    pub(crate) async fn on_postgres_before(provider: Config) -> Self {
         let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
         let url = cluster.database();
         let bucket = S3Server::start();
@@ -58,35 +70,42 @@ impl Fleet {
             url,
             bucket,
         };
-        Self::on(Ground::Shared(Box::new(shared))).await
+        Self::on(Ground::Shared(Box::new(shared)), provider).await
     }
 
-    async fn on(ground: Ground) -> Self {
-        let provider = Emulator::start(Config {
-            render: Duration::from_millis(300),
-            ..Config::default()
-        });
-        let provider = provider.await.unwrap();
-        let lines = format!(
+    async fn on(ground: Ground, provider: Config) -> Self {
+        let provider = Emulator::start(provider).await.unwrap();
+        let provider_lines = format!(
             r#"
-[providers.gpu-box]
 kind = "openai-compatible"
 base_url = "{}"
 poll_every = "100ms"
+"#,
+            provider.base_url
+        );
+        let lines = format!(
+            r#"
 [[providers.gpu-box.models]]
 id = "{MODEL}"
 native_model_id = "wan"
-durations = [1]
-sizes = ["320x180"]
+durations = [1, 8]
+sizes = ["320x180", "1920x1080"]
 price = {{ output_second = "0.02" }}
-"#,
-            provider.base_url
+"#
         );
         Self {
             provider,
             ground,
+            provider_lines,
             lines,
         }
+    }
+
+    /// A further line on the provider, for every gateway whose home is made from now on.
+    pub(crate) fn with_provider(mut self, line: &str) -> Self {
+        self.provider_lines.push_str(line);
+        self.provider_lines.push('\n');
+        self
     }
 
     /// Further lines of every gateway's `filmgate.toml`.
@@ -98,7 +117,15 @@ price = {{ output_second = "0.02" }}
 
     /// A home for a further gateway.
     pub(crate) fn home(&self) -> Home {
-        let home = Home::new().with_first_key(KEY).configured(&self.lines);
+        self.keyless_home().with_first_key(KEY)
+    }
+
+    /// As [`Fleet::home`]; on an empty store the gateway makes the first key itself.
+    pub(crate) fn keyless_home(&self) -> Home {
+        let home = Home::new()
+            .configured("[providers.gpu-box]")
+            .configured(&self.provider_lines)
+            .configured(&self.lines);
         let Ground::Shared(shared) = &self.ground else {
             return home;
         };
@@ -130,6 +157,31 @@ price = {{ output_second = "0.02" }}
     }
 }
 
+/// A provider that needs a moment for a video.
+fn quick() -> Config {
+    Config {
+        render: Duration::from_millis(300),
+        ..Config::default()
+    }
+}
+
+/// A quick provider that stops what is cancelled, and charges nothing for it.
+pub(crate) fn obedient() -> Config {
+    Config {
+        flavour: Flavour::VllmOmni,
+        ..quick()
+    }
+}
+
+/// A provider that needs as long as `clock` is made to pass a second.
+pub(crate) fn held_by(clock: &Clock) -> Config {
+    Config {
+        render: Duration::from_secs(1),
+        clock: clock.clone(),
+        ..Config::default()
+    }
+}
+
 /// An order for a second of video. `prompt` is the emulator's to read: `#fault=…` and `#render=…` are obeyed.
 pub(crate) fn order(prompt: &str) -> Order {
     Order::of(prompt).with("model", MODEL)
@@ -138,28 +190,4 @@ pub(crate) fn order(prompt: &str) -> Order {
 /// What was charged for a video that has ended, in nano-dollars.
 pub(crate) fn charged(video: &Value) -> i64 {
     video["billing"]["total_nanos"].as_i64().unwrap_or(0)
-}
-
-#[tokio::test]
-async fn what_one_gateway_took_on_is_told_and_served_by_every_other() {
-    let fleet = Fleet::on_postgres().await;
-    let gates = fleet.gates(3).await;
-    let made = gates[0].create(&order("a boat")).await;
-    let id = id_of(&made);
-    for gate in &gates {
-        let video = gate.wait_terminal(id).await;
-        assert_eq!(video["status"], "completed", "{video:#}");
-        assert_eq!(charged(&video), PRICE);
-        let bytes = gate.bytes(&video).await;
-        assert_eq!(crate::gate::sha256(&bytes), video["asset"]["sha256"]);
-        let link = video["download_url"].as_str().unwrap();
-        let fetched = gates[1].get(link).anonymous().send().await.expect(200);
-        assert_eq!(fetched.body, bytes, "a link is every gateway's");
-    }
-    assert_eq!(fleet.provider.emulator.counts().accepted, 1);
-    for gate in gates {
-        let home = gate.stop().await;
-        home.doctor().await.is_closed_and_balanced();
-    }
-    assert_eq!(fleet.shared().bucket.objects().len(), 2);
 }

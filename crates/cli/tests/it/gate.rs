@@ -43,6 +43,14 @@ pub(crate) struct Gate {
     pub(crate) key: String,
 }
 
+/// Where a gateway is asked, for whoever does not hold the gateway: it may be gone.
+#[derive(Clone)]
+pub(crate) struct Door {
+    http: reqwest::Client,
+    address: String,
+    key: String,
+}
+
 /// A request to be sent.
 pub(crate) struct Call {
     http: reqwest::Client,
@@ -129,7 +137,14 @@ impl Home {
         Done::of(self.command(arguments)).await
     }
 
-    pub(crate) async fn start(mut self) -> Gate {
+    pub(crate) async fn start(self) -> Gate {
+        let gate = self.start_keyless().await;
+        assert_ne!(gate.key, "", "this home has a first key");
+        gate
+    }
+
+    /// As one of several that start on an empty store: at most one shows a key, which the others have to be told.
+    pub(crate) async fn start_keyless(mut self) -> Gate {
         let log = std::fs::File::options()
             .create(true)
             .append(true)
@@ -148,7 +163,7 @@ impl Home {
         if let Some(key) = told["key"].as_str() {
             self.first_key = Some(key.to_owned());
         }
-        let key = self.first_key.clone().expect("this home has a first key");
+        let key = self.first_key.clone().unwrap_or_default();
         Gate {
             http: client(),
             address: told["address"].as_str().unwrap().to_owned(),
@@ -300,21 +315,17 @@ impl Gate {
 
     // HTTP.
 
-    /// A call with the first key. `path` may be a whole URL from an answer: links keep the port the job was
-    /// created by, and a gateway that was started again has another.
-    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
-        let path = match path.strip_prefix("http://127.0.0.1:") {
-            Some(rest) => &rest[rest.find('/').expect("a link has a path")..],
-            None => path,
-        };
-        let call = Call {
+    pub(crate) fn door(&self) -> Door {
+        Door {
             http: self.http.clone(),
-            method,
-            url: format!("{}{path}", self.address),
-            headers: HeaderMap::new(),
-            body: Bytes::new(),
-        };
-        call.key(&self.key)
+            address: self.address.clone(),
+            key: self.key.clone(),
+        }
+    }
+
+    /// As [`Door::call`].
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        self.door().call(method, path)
     }
 
     pub(crate) fn get(&self, path: &str) -> Call {
@@ -500,6 +511,25 @@ impl Drop for Gate {
     }
 }
 
+impl Door {
+    /// A call with the first key. `path` may be a whole URL from an answer: links keep the port the job was
+    /// created by, and a gateway that was started again has another.
+    pub(crate) fn call(&self, method: Method, path: &str) -> Call {
+        let path = match path.strip_prefix("http://127.0.0.1:") {
+            Some(rest) => &rest[rest.find('/').expect("a link has a path")..],
+            None => path,
+        };
+        let call = Call {
+            http: self.http.clone(),
+            method,
+            url: format!("{}{path}", self.address),
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+        };
+        call.key(&self.key)
+    }
+}
+
 impl Call {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         let name: HeaderName = name.parse().unwrap();
@@ -529,16 +559,18 @@ impl Call {
 
     /// Sends it to a gateway that may be gone: its answer, if there is a whole one.
     pub(crate) async fn try_send(self) -> reqwest::Result<Answer> {
-        let request = self.http.request(self.method, self.url);
-        let sent = request.headers(self.headers).body(self.body).send();
-        Answer::read(sent.await?).await
+        Answer::read(self.try_open().await?).await
     }
 
     /// Sends it, and leaves the body to be read as it comes.
     pub(crate) async fn open(self) -> reqwest::Response {
+        self.try_open().await.unwrap()
+    }
+
+    /// As [`Call::open`], to a gateway that may be gone.
+    pub(crate) async fn try_open(self) -> reqwest::Result<reqwest::Response> {
         let request = self.http.request(self.method, self.url);
-        let sent = request.headers(self.headers).body(self.body).send();
-        sent.await.unwrap()
+        request.headers(self.headers).body(self.body).send().await
     }
 
     /// Sends it. Whatever comes back has its request id, and says whether it may be kept.

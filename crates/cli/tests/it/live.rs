@@ -19,21 +19,25 @@ use crate::status_object;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A stream of events, read as it comes.
-struct Events {
+pub(crate) struct Events {
     response: reqwest::Response,
     text: String,
 }
 
 /// One event: its name, its id, its data.
-type Event = (String, Option<u64>, Value);
+pub(crate) type Event = (String, Option<u64>, Value);
 
 impl Events {
-    async fn open(gate: &Gate, path: &str, last: Option<u64>) -> Self {
+    pub(crate) async fn open(gate: &Gate, path: &str, last: Option<u64>) -> Self {
         let mut call = gate.get(path);
         if let Some(last) = last {
             call = call.header("last-event-id", &last.to_string());
         }
-        let response = call.open().await;
+        Self::of(call.open().await)
+    }
+
+    /// Those that this response tells.
+    pub(crate) fn of(response: reqwest::Response) -> Self {
         assert_eq!(response.status(), StatusCode::OK);
         Self {
             response,
@@ -42,7 +46,7 @@ impl Events {
     }
 
     /// The next event; `None` where the stream ends as a whole answer does.
-    async fn next(&mut self) -> Option<Event> {
+    pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
             while let Some((event, rest)) = self.text.split_once("\n\n") {
                 let event = read(event);
@@ -70,7 +74,7 @@ fn read(event: &str) -> Option<Event> {
 }
 
 /// A WebSocket, as a client has it.
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 /// What a client hears.
 #[derive(Debug)]
@@ -131,7 +135,7 @@ async fn open(url: &str, headers: &[(&'static str, &str)]) -> Opened {
 }
 
 /// With the first key.
-async fn follow(gate: &Gate, video: &Value, query: &str) -> Socket {
+pub(crate) async fn follow(gate: &Gate, video: &Value, query: &str) -> Socket {
     let url = format!("{}{query}", video["websocket_url"].as_str().unwrap());
     let authorization = format!("Bearer {}", gate.key);
     open(&url, &[("authorization", &authorization)])
@@ -166,7 +170,7 @@ impl Socket {
     }
 
     /// The next message, which must be of this type.
-    async fn told(&mut self, kind: &str) -> Value {
+    pub(crate) async fn told(&mut self, kind: &str) -> Value {
         match self.next().await {
             Heard::Told(told, data) if told == kind => data,
             other => panic!("{kind} was to come, and {other:?} came"),
@@ -182,7 +186,11 @@ impl Socket {
     }
 
     /// Follows what is told until it is as wanted.
-    async fn until(&mut self, mut seen: Value, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(
+        &mut self,
+        mut seen: Value,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         while !wanted(&seen) {
             let later = status_object::whole(self.told("job.updated").await);
             status_object::follows(&seen, &later);

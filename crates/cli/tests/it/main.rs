@@ -16,6 +16,7 @@ mod status_object;
 
 mod access;
 mod ageing;
+mod backup;
 mod commands;
 mod content;
 mod crash;
@@ -34,5 +35,6 @@ mod prepaid;
 mod retention;
 mod stuck;
 mod torture;
+mod replicas;
 mod usage;
 mod videos;

@@ -13,7 +13,13 @@ pub fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
     let cannot = |why: String| StoreError::Open(format!("{}: {why}", from.display()));
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(from, flags).map_err(|error| cannot(error.to_string()))?;
-    migrate::check(&db)?;
+    match migrate::check(&db).and_then(|()| migrate::has_begun(&db)) {
+        Ok(true) => {}
+        Ok(false) => return Err(cannot("there is no store in it".to_owned())),
+        Err(StoreError::Open(why)) => return Err(cannot(why)),
+        Err(StoreError::Database(cause)) => return Err(cannot(cause.to_string())),
+        Err(other) => return Err(other),
+    }
     let target = to
         .to_str()
         .ok_or_else(|| StoreError::Open(format!("{}: the name is not UTF-8", to.display())))?;

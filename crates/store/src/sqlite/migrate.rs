@@ -43,6 +43,12 @@ pub(super) fn check(db: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Whether there is a store in the file already.
+pub(super) fn has_begun(db: &Connection) -> Result<bool, StoreError> {
+    let application: i64 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    Ok(application == APPLICATION_ID)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
