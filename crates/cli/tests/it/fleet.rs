@@ -182,7 +182,7 @@ pub(crate) fn held_by(clock: &Clock) -> Config {
     }
 }
 
-/// An order for a second of video. `prompt` is the emulator's to read: `#fault=…` and `#render=…` are obeyed.
+/// An order for a second of video. `prompt` is the emulator's to read: its `#fault=…` are obeyed.
 pub(crate) fn order(prompt: &str) -> Order {
     Order::of(prompt).with("model", MODEL)
 }
