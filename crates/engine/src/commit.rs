@@ -1,11 +1,13 @@
 //! Applying an event and committing what comes of it, again and again until one of three ends is reached.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use filmgate_core::action::Action;
 use filmgate_core::id::VideoId;
 use filmgate_core::job::{self, Event, Job, Rejected, Status, Transition};
 use filmgate_store::{AfterCommit, Basis, Committed, StoreError};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::Parts;
@@ -18,6 +20,9 @@ const COMMIT_AGAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Held {
     pub(crate) job: Job,
     fence: u64,
+    /// Whoever renews the lease has it, and whoever commits. A renewal beside a commit that ends the lease would take
+    /// that for a loss, and break off the work just before it tells of what it committed.
+    turn: Arc<Mutex<()>>,
 }
 
 /// What became of an event.
@@ -36,6 +41,7 @@ impl Held {
         Self {
             fence: job.fence,
             job,
+            turn: Arc::default(),
         }
     }
 
@@ -45,6 +51,10 @@ impl Held {
 
     pub(crate) fn fence(&self) -> u64 {
         self.fence
+    }
+
+    pub(crate) fn turn(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.turn)
     }
 }
 
@@ -57,6 +67,8 @@ impl Parts {
         event: Event,
         after: AfterCommit,
     ) -> Result<Stepped, StoreError> {
+        let turn = held.turn();
+        let _turn = turn.lock().await;
         loop {
             let transition = match job::apply(&held.job, event.clone(), self.clock.now()) {
                 Ok(transition) => transition,

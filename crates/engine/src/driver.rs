@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use filmgate_core::job::{Event, State};
 use filmgate_store::{AfterCommit, Claim, Intake, StoreError};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::commit::Held;
@@ -150,7 +150,7 @@ impl Parts {
             return self.park(claim).await;
         }
         let mut held = Held::new(claim.job);
-        let (id, fence) = (held.id(), held.fence());
+        let (id, fence, turn) = (held.id(), held.fence(), held.turn());
         let submitting = matches!(
             held.job.life.state,
             State::Accepted | State::Submitting { .. }
@@ -162,7 +162,7 @@ impl Parts {
         };
         tokio::select! {
             done = self.stage(&mut held) => return done,
-            lost = self.keep_lease(id, fence, lease) => {
+            lost = self.keep_lease(id, fence, lease, &turn) => {
                 lost?;
                 tracing::warn!(video.id = %id, "the lease on video {id} was lost");
                 return Ok(());
@@ -179,10 +179,12 @@ impl Parts {
         id: filmgate_core::id::VideoId,
         fence: u64,
         lease: Duration,
+        turn: &Mutex<()>,
     ) -> Result<(), StoreError> {
         let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(lease / 3).await;
+            let _turn = turn.lock().await;
             let asked = Instant::now();
             let until = self.clock.now().plus(lease);
             match self.store.renew(id, fence, until).await {

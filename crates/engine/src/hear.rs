@@ -204,7 +204,7 @@ mod tests {
         let (watch, due, elsewhere) = (Watch::default(), Notify::new(), Elsewhere::default());
         beside(&watch, &due, &elsewhere, 8, async |_hints| {
             let mut watchers: Vec<_> = (1..=3).map(|number| watch.subscribe(id(number))).collect();
-            for watcher in &watchers {
+            for watcher in &mut watchers {
                 watcher.saw(4);
             }
             elsewhere.set(id(1), 4);
@@ -274,7 +274,7 @@ mod tests {
             let mut watchers: Vec<_> = (0..2_500)
                 .map(|number| watch.subscribe(id(number)))
                 .collect();
-            for (number, watcher) in (0..).zip(&watchers) {
+            for (number, watcher) in (0..).zip(&mut watchers) {
                 elsewhere.set(id(number), 1);
                 watcher.saw(1);
             }

@@ -99,13 +99,21 @@ impl Watcher {
         let _ = self.versions.changed().await;
     }
 
-    /// Says which version this watcher found in the store, so that no look on behalf of all tells it again.
-    pub fn saw(&self, version: u64) {
-        if let Some(watched) = self.watch.lock().get(&self.id) {
-            watched.version.send_if_modified(|known| {
-                *known = version.max(*known);
-                false
-            });
+    /// Says which version this watcher found in the store, so that no look on behalf of all tells it again. Others who
+    /// have not heard of it are woken: whoever announces it later would find that it is known.
+    pub fn saw(&mut self, version: u64) {
+        let all = self.watch.lock();
+        let Some(watched) = all.get(&self.id) else {
+            return;
+        };
+        let heard_all = !self.versions.has_changed().unwrap_or(true);
+        let news = watched.version.send_if_modified(|known| {
+            let news = version > *known;
+            *known = version.max(*known);
+            news
+        });
+        if news && heard_all {
+            self.versions.mark_unchanged();
         }
     }
 }
@@ -167,6 +175,19 @@ mod tests {
         assert!(woken(&mut watcher));
         watch.touched(id(1));
         assert!(woken(&mut watcher), "a hint without a version always wakes");
+    }
+
+    #[test]
+    fn who_sees_a_change_before_it_is_announced_keeps_it_from_nobody() {
+        let watch = Watch::default();
+        let mut waiting = watch.subscribe(id(1));
+        waiting.saw(4);
+        // Version 5 is committed and not announced yet when somebody else comes and looks.
+        let mut newcomer = watch.subscribe(id(1));
+        newcomer.saw(5);
+        watch.moved(id(1), 5);
+        assert!(woken(&mut waiting));
+        assert!(!woken(&mut newcomer), "that is what it saw");
     }
 
     #[test]

@@ -524,7 +524,15 @@ async fn drill(name: &str, fleet: Fleet, submits: usize, files: usize) {
     let ended = ended(&gates, &ids).await;
 
     let mut tally = Tally::default();
+    let log = gates[0].home().log();
     for ((prompt, end), video) in jobs.iter().zip(&ended) {
+        // Whoever commits an end wakes those who wait for it, and says so.
+        let told = format!(
+            "video {} is {}",
+            id_of(video),
+            video["status"].as_str().unwrap()
+        );
+        assert!(log.contains(&told), "nobody was told that {told}");
         let counts = fleet.provider.emulator.prompt_counts(prompt);
         assert_eq!(
             counts.accepted, 1,
