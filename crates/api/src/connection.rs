@@ -196,6 +196,7 @@ mod tests {
     use super::*;
     use futures::FutureExt;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::time::timeout;
 
     /// A connection over a pipe that holds four bytes, and its reader's end.
     fn pipe() -> (Connection<DuplexStream>, DuplexStream) {
@@ -207,7 +208,8 @@ mod tests {
     async fn a_reader_that_takes_nothing_of_something_live_is_cut_off() {
         let (mut connection, _sleeper) = pipe();
         let _carried = connection.live.clone().carry();
-        let told = connection.write_all(b"more than four").await;
+        let telling = connection.write_all(b"more than four");
+        let told = timeout(STALLED_AFTER * 2, telling).await.unwrap();
         assert_eq!(told.unwrap_err().kind(), ErrorKind::TimedOut);
     }
 

@@ -1,7 +1,6 @@
 //! Following a video: what is told, to whom, and when it ends.
 
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::BodyDataStream;
@@ -11,8 +10,9 @@ use filmgate_core::id::VideoId;
 use futures::{FutureExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::gate::{Gate, local};
 
@@ -363,28 +363,70 @@ async fn whoever_follows_has_named_the_video() {
     assert_ne!(retry().await, id);
 }
 
-/// A client whose receive buffer is small, and a server whose send buffer is: a status does not fit between them.
-async fn narrow(gate: &Gate, stop: CancellationToken) -> tokio::net::TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_send_buffer_size(4_096).unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(8).unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
+/// The handshake's headers.
+const HANDSHAKE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+/// What lies between a client and its server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Buffers too small for a status.
+    Narrow,
+    Wide,
+}
+
+/// A client that has asked for `path`, and whose answer has begun to come.
+async fn asking(
+    gate: &Gate,
+    path: &str,
+    headers: &str,
+    way: Way,
+    stop: &CancellationToken,
+) -> TcpStream {
+    let (server, client) = (TcpSocket::new_v4().unwrap(), TcpSocket::new_v4().unwrap());
+    if way == Way::Narrow {
+        server.set_send_buffer_size(4_096).unwrap();
+        client.set_recv_buffer_size(2_048).unwrap();
+    }
+    server.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = server.listen(8).unwrap();
+    let address = listener.local_addr().unwrap();
     let app = gate
         .routes
         .clone()
         .into_make_service_with_connect_info::<Peer>();
-    let served =
-        axum::serve(Listener::new(listener), app).with_graceful_shutdown(stop.cancelled_owned());
-    tokio_util::task::TaskTracker::new().spawn(async move { served.await.unwrap() });
-    let client = TcpSocket::new_v4().unwrap();
-    client.set_recv_buffer_size(2_048).unwrap();
-    client.connect(address).await.unwrap()
+    let stop = stop.clone().cancelled_owned();
+    let served = axum::serve(Listener::new(listener), app).with_graceful_shutdown(stop);
+    TaskTracker::new().spawn(async move { served.await.unwrap() });
+    let mut client = client.connect(address).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: films.example:8080\r\nauthorization: Bearer {}\r\n{headers}\r\n",
+        gate.reader
+    );
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.readable().await.unwrap();
+    client
+}
+
+/// Lets time pass until the only place there is, which is taken, is free again.
+async fn place_becomes_free(gate: &Gate, id: &str) -> bool {
+    let place = async || follow(gate, id, None).await.status();
+    assert_eq!(place().await, 429);
+    tokio::time::pause();
+    let mut free = false;
+    for _ in 0..50 {
+        // More than once: what the buffers still take is headway too.
+        tokio::time::advance(Duration::from_secs(31)).await;
+        free = place().await == 200;
+        if free {
+            break;
+        }
+    }
+    tokio::time::resume();
+    free
 }
 
 #[tokio::test]
 async fn a_reader_that_takes_nothing_loses_its_place() {
-    const HANDSHAKE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     for (path, headers) in [
         ("/v1/videos/{}/events", ""),
         ("/v1/async/video/{}/ws", HANDSHAKE),
@@ -397,41 +439,34 @@ async fn a_reader_that_takes_nothing_loses_its_place() {
         let made = gate
             .create(json!({"metadata": metadata, "provider_params": simulate}))
             .await;
-        let id = made["id"].as_str().unwrap().to_owned();
+        let id = made["id"].as_str().unwrap();
         let stop = CancellationToken::new();
-        let mut client = narrow(&gate, stop.clone()).await;
-        let request = format!(
-            "GET {} HTTP/1.1\r\nhost: films.example:8080\r\nauthorization: Bearer {}\r\n{headers}\r\n",
-            path.replace("{}", &id),
-            gate.reader
-        );
-        client.write_all(request.as_bytes()).await.unwrap();
-        // The answer has begun to come, and is left where it is.
-        client.readable().await.unwrap();
-        let place = async || follow(&gate, &id, None).await.status();
-        assert_eq!(place().await, 429);
-        tokio::time::pause();
-        let mut left = false;
-        for _ in 0..100 {
-            // More than once: what the buffers take meanwhile is headway too.
-            tokio::time::advance(Duration::from_secs(31)).await;
-            left = left || place().await == 200;
-        }
-        tokio::time::resume();
-        assert!(left, "{path}");
+        let path = path.replace("{}", id);
+        let mut client = asking(&gate, &path, headers, Way::Narrow, &stop).await;
+        assert!(place_becomes_free(&gate, id).await, "{path}");
         let mut rest = Vec::new();
-        match client.read_to_end(&mut rest).await {
-            Ok(_) => {}
-            Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        if let Err(error) = client.read_to_end(&mut rest).await {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         }
         let text = String::from_utf8_lossy(&rest);
-        assert!(text.contains(&id), "something was on its way: {text}");
+        assert!(text.contains(id), "something was on its way: {text}");
         assert!(
             !text.contains("assets_expire_at"),
             "but not all of it: {text}"
         );
         stop.cancel();
     }
+}
+
+#[tokio::test]
+async fn a_socket_that_answers_no_ping_loses_its_place() {
+    let gate = Gate::with(limited(1), VideoConfig::default()).await;
+    let id = endless(&gate).await;
+    let stop = CancellationToken::new();
+    let path = format!("/v1/async/video/{id}/ws");
+    let _silent = asking(&gate, &path, HANDSHAKE, Way::Wide, &stop).await;
+    assert!(place_becomes_free(&gate, &id).await);
+    stop.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -346,6 +346,22 @@ async fn a_client_may_ask_and_is_told_what_it_may_not() {
 }
 
 #[tokio::test]
+async fn updates_keep_their_distance_and_a_refresh_does_not() {
+    let gate = Gate::start().await;
+    let made = gate.create(&Order::of("calm").endless()).await;
+    let running = gate.wait_processing(id_of(&made)).await;
+    let mut socket = follow(&gate, &running, "?interval_ms=10000").await;
+    socket.told("job.snapshot").await;
+    gate.cancel(id_of(&made)).await;
+    // The change is known, and told when the interval is over: what is asked for comes before it.
+    socket.say(r#"{"type":"ping"}"#).await;
+    socket.told("pong").await;
+    socket.say(r#"{"type":"refresh"}"#).await;
+    assert_eq!(socket.told("job.snapshot").await["status"], "cancelled");
+    socket.closed(CloseCode::Normal).await;
+}
+
+#[tokio::test]
 async fn a_key_comes_in_a_header_or_as_a_subprotocol_and_is_never_logged() {
     let gate = Home::new().environment("RUST_LOG", "trace").start().await;
     let made = gate.create(&Order::of("keyed").endless()).await;

@@ -9,7 +9,10 @@ use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream};
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::delete::DeletedVideo;
 use super::follow::{Follower, News, Shown};
 use crate::Shared;
 use crate::auth::Reader;
@@ -19,6 +22,28 @@ use crate::native::{Named, the_job};
 
 /// A comment is sent when there was nothing else for so long, so that nothing on the way takes the stream for dead.
 const KEPT_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// One event. The stream has it as lines of `event`, `id` and `data`.
+#[derive(Debug, ToSchema)]
+pub(crate) struct VideoEvent {
+    event: EventName,
+    /// The video's version; `job.deleted` has none.
+    #[schema(value_type = Option<String>, nullable = false)]
+    id: Option<u64>,
+    /// One line of JSON: the status object; for `job.deleted` what deleting it answers.
+    #[schema(content_media_type = "application/json")]
+    data: String,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub(crate) enum EventName {
+    #[serde(rename = "job.snapshot")]
+    Snapshot,
+    #[serde(rename = "job.updated")]
+    Updated,
+    #[serde(rename = "job.deleted")]
+    Deleted,
+}
 
 /// Follow a video by server-sent events
 ///
@@ -37,7 +62,7 @@ const KEPT_ALIVE_EVERY: Duration = Duration::from_secs(15);
         ("Last-Event-ID" = Option<String>, Header, description = "the `id` of the last event seen"),
     ),
     responses(
-        (status = 200, description = "Events: `job.snapshot`, `job.updated`, `job.deleted`", content((String = "text/event-stream"))),
+        (status = 200, description = "Events: `job.snapshot`, `job.updated`, `job.deleted`", content((VideoEvent = "text/event-stream"))),
         (status = 204, description = "The video is terminal, and `Last-Event-ID` is its version: there is nothing left to tell"),
         (status = 401, description = "No key, or not a valid one", body = ErrorBody),
         (status = 404, description = "No such video in this workspace, or it was deleted", body = ErrorBody),
@@ -85,23 +110,51 @@ fn told(
     stream::unfold(Some((follower, snapshot)), |state| async {
         let (mut follower, snapshot) = state?;
         let (event, over) = match snapshot {
-            Some(now) => (video("job.snapshot", &now), now.is_terminal()),
+            Some(now) => (VideoEvent::of(EventName::Snapshot, &now), now.is_terminal()),
             None => match follower.next().await.ok()? {
-                News::Video(now) => (video("job.updated", &now), now.is_terminal()),
-                News::Deleted(gone) => (
-                    Event::default().event("job.deleted").data(gone.text()),
-                    true,
-                ),
+                News::Video(now) => (VideoEvent::of(EventName::Updated, &now), now.is_terminal()),
+                News::Deleted(gone) => (VideoEvent::deleted(&gone), true),
             },
         };
         let rest = (!over).then_some((follower, None));
-        Some((Ok(event), rest))
+        Some((Ok(event.into()), rest))
     })
 }
 
-fn video(name: &str, now: &Shown) -> Event {
-    Event::default()
-        .event(name)
-        .id(now.version.to_string())
-        .data(now.text())
+impl VideoEvent {
+    fn of(event: EventName, now: &Shown) -> Self {
+        Self {
+            event,
+            id: Some(now.version),
+            data: now.text().to_owned(),
+        }
+    }
+
+    fn deleted(gone: &DeletedVideo) -> Self {
+        Self {
+            event: EventName::Deleted,
+            id: None,
+            data: gone.text(),
+        }
+    }
+}
+
+impl EventName {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Snapshot => "job.snapshot",
+            Self::Updated => "job.updated",
+            Self::Deleted => "job.deleted",
+        }
+    }
+}
+
+impl From<VideoEvent> for Event {
+    fn from(told: VideoEvent) -> Self {
+        let event = Self::default().event(told.event.as_str()).data(told.data);
+        match told.id {
+            Some(version) => event.id(version.to_string()),
+            None => event,
+        }
+    }
 }
