@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{Binding, Fingerprint, StoreError};
 
 /// Whoever finds no connection free for so long is refused; so is whoever gets no new one in that time.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is asked whether it still works before it is used.
 const SURELY_ALIVE: Duration = Duration::from_secs(1);
 

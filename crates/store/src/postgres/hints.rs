@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use filmgate_core::id::VideoId;
-use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use tokio::sync::{Notify, broadcast};
 
 use super::connections::Connections;
@@ -136,14 +136,18 @@ pub(super) async fn keep_telling(connections: Arc<Connections>, hints: Arc<Hints
     }
 }
 
+/// The one connection that is kept for listening.
+pub(super) fn ear(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with(options)
+}
+
 /// Listens, until it is dropped; whenever hints may have been lost, it says so.
-pub(super) async fn keep_listening(options: PgConnectOptions, hints: Arc<Hints>) {
+pub(super) async fn keep_listening(ear: PgPool, hints: Arc<Hints>) {
     loop {
         let listening = async {
-            let pool = PgPoolOptions::new()
-                .max_connections(1)
-                .connect_lazy_with(options.clone());
-            let mut listener = PgListener::connect_with(&pool).await?;
+            let mut listener = PgListener::connect_with(&ear).await?;
             listener.listen(CHANNEL).await?;
             hints.pass_on(Heard::Anything);
             loop {

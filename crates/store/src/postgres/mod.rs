@@ -45,12 +45,12 @@ use filmgate_core::money::Delta;
 use filmgate_core::repeat::Answer;
 use filmgate_core::time::UnixTime;
 use sqlx::Connection;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use self::claims::Turn;
-use self::connections::{Connections, was_undone};
+use self::connections::{Connections, LONGEST_WAIT, was_undone};
 use self::hints::Hints;
 use self::jobs::Creation;
 use self::work::Change;
@@ -125,6 +125,7 @@ pub struct PostgresStore {
     process: String,
     turn: Turn,
     hints: Arc<Hints>,
+    ear: PgPool,
     /// Ends with the store.
     background: Mutex<JoinSet<()>>,
 }
@@ -146,7 +147,7 @@ impl PostgresStore {
         // Whether it hears of the end of this connection or not.
         let _ = db.close().await;
 
-        let listening = options.clone();
+        let ear = hints::ear(options.clone());
         let connections = Arc::new(Connections::new(options, config.connections));
         let mut background = JoinSet::new();
         let beats = processes::keep_beating(Arc::clone(&connections), process.clone());
@@ -156,9 +157,10 @@ impl PostgresStore {
             Arc::clone(&connections),
             Arc::clone(&hints),
         ));
-        background.spawn(hints::keep_listening(listening, Arc::clone(&hints)));
+        background.spawn(hints::keep_listening(ear.clone(), Arc::clone(&hints)));
         Ok(Self {
             hints,
+            ear,
             connections,
             process,
             turn: Turn::default(),
@@ -581,13 +583,13 @@ impl Store for PostgresStore {
         if self.connections.is_closed() {
             return;
         }
-        let background = std::mem::take(
+        let mut background = std::mem::take(
             &mut *self
                 .background
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         );
-        drop(background);
+        background.shutdown().await;
         let left = async {
             let mut db = self.connections.lend().await?;
             processes::leave(&mut db, &self.process).await
@@ -596,5 +598,7 @@ impl Store for PostgresStore {
             tracing::warn!(%error, "this process will be missed before it is taken off the list");
         }
         self.connections.close().await;
+        // It says goodbye to the server, which may have gone silent.
+        let _ = tokio::time::timeout(LONGEST_WAIT, self.ear.close()).await;
     }
 }

@@ -91,6 +91,7 @@ async fn what_cannot_be_opened_is_said_in_one_sentence_without_the_password() {
     }
 }
 
+/// Nothing runs between the closing and the look: whatever is to be done was done by then.
 #[tokio::test]
 async fn closing_leaves_no_connection_and_refuses_what_comes_later() {
     let database = Postgres::new().await;
