@@ -12,6 +12,43 @@ use crate::request::shortened;
 const DEFAULT_LIMIT: u32 = 50;
 const MOST: i64 = 200;
 
+/// Names a page of a list. Clients that are made from the OpenAPI document want a name for each.
+macro_rules! page_of {
+    ($(#[$about:meta])* $visible:vis $Page:ident: $View:ident) => {
+        $(#[$about])*
+        #[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+        $visible struct $Page {
+            /// Always `list`.
+            object: &'static str,
+            data: Vec<$View>,
+            #[schema(required)]
+            first_id: Option<String>,
+            #[schema(required)]
+            last_id: Option<String>,
+            /// More lies beyond this page, in the direction asked for.
+            has_more: bool,
+        }
+
+        impl $Page {
+            /// `id` tells a row's id, `view` how the row is shown.
+            fn of<R>(
+                page: filmgate_store::Page<R>,
+                id: impl Fn(&R) -> String,
+                view: impl FnMut(R) -> $View,
+            ) -> Self {
+                Self {
+                    object: "list",
+                    first_id: page.rows.first().map(&id),
+                    last_id: page.rows.last().map(&id),
+                    has_more: page.has_more,
+                    data: page.rows.into_iter().map(view).collect(),
+                }
+            }
+        }
+    };
+}
+pub(crate) use page_of;
+
 pub(crate) fn limit(query: &Query) -> Result<u32, ApiError> {
     let limit = query.number("limit", 1, MOST)?;
     Ok(limit

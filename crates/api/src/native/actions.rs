@@ -9,22 +9,15 @@ use utoipa::ToSchema;
 
 use super::keys::terms::workspace_id;
 use super::videos::json;
+use crate::Shared;
 use crate::auth::Admin;
 use crate::error::{ApiError, ErrorBody};
+use crate::paging::{self, page_of};
 use crate::query::Query;
-use crate::{Shared, paging};
 
-/// A page of the log, newest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ActionPage {
-    /// Always `list`.
-    object: &'static str,
-    data: Vec<ActionView>,
-    #[schema(required)]
-    first_id: Option<String>,
-    #[schema(required)]
-    last_id: Option<String>,
-    has_more: bool,
+page_of! {
+    /// A page of the log, newest first.
+    pub(crate) ActionPage: ActionView
 }
 
 /// One line of the log: written with the change it tells of, and never changed.
@@ -88,13 +81,7 @@ pub(crate) async fn actions(
         .actions(workspace, after.transpose()?, limit)
         .await?;
     let id = |action: &Action| action.id.to_string();
-    Ok(json(ActionPage {
-        object: "list",
-        first_id: page.rows.first().map(id),
-        last_id: page.rows.last().map(id),
-        has_more: page.has_more,
-        data: page.rows.into_iter().map(ActionView::from).collect(),
-    }))
+    Ok(json(ActionPage::of(page, id, ActionView::from)))
 }
 
 impl From<Action> for ActionView {

@@ -16,24 +16,17 @@ use super::videos::json;
 use super::view::seconds;
 use crate::auth::{Reader, workspace_of};
 use crate::error::{ApiError, ErrorBody};
+use crate::paging::{self, page_of};
 use crate::query::Query;
 use crate::request::shortened;
-use crate::{Api, Shared, paging};
+use crate::{Api, Shared};
 
 /// CSV is sent in parts of so many rows.
 const ROWS_A_PART: u32 = 1000;
 
-/// A page of settled jobs, the latest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ActivityPage {
-    /// Always `list`.
-    object: &'static str,
-    data: Vec<Activity>,
-    #[schema(required)]
-    first_id: Option<String>,
-    #[schema(required)]
-    last_id: Option<String>,
-    has_more: bool,
+page_of! {
+    /// A page of settled jobs, the latest first.
+    pub(crate) ActivityPage: Activity
 }
 
 /// A job that was completed, charged or paid for.
@@ -120,13 +113,7 @@ pub(crate) async fn activity(
         ));
     }
     let id = |row: &ActivityRow| row.job.to_string();
-    Ok(json(ActivityPage {
-        object: "list",
-        first_id: page.rows.first().map(id),
-        last_id: page.rows.last().map(id),
-        has_more: page.has_more,
-        data: page.rows.into_iter().map(Activity::from).collect(),
-    }))
+    Ok(json(ActivityPage::of(page, id, Activity::from)))
 }
 
 /// The job a page is to begin behind, which has to have a row.

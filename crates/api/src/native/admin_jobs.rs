@@ -15,11 +15,12 @@ use utoipa_axum::routes;
 use super::keys::terms::workspace_id;
 use super::videos::json;
 use super::view::StatusWord;
+use crate::Shared;
 use crate::arrival::Arrival;
 use crate::auth::Admin;
 use crate::error::{ApiError, ErrorBody};
+use crate::paging::{self, page_of};
 use crate::query::Query;
-use crate::{Shared, paging};
 
 pub(crate) fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -42,17 +43,9 @@ impl FromRequestParts<Shared> for NamedJob {
     }
 }
 
-/// A page of parked jobs, oldest first.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ParkedJobPage {
-    /// Always `list`.
-    object: &'static str,
-    data: Vec<ParkedJobView>,
-    #[schema(required)]
-    first_id: Option<String>,
-    #[schema(required)]
-    last_id: Option<String>,
-    has_more: bool,
+page_of! {
+    /// A page of parked jobs, oldest first.
+    pub(crate) ParkedJobPage: ParkedJobView
 }
 
 /// A job that nobody works on until an operator says so, or its time is over.
@@ -131,13 +124,7 @@ pub(crate) async fn list(
         .parked(workspace, after.transpose()?, limit)
         .await?;
     let id = |parked: &ParkedJob| parked.job.to_string();
-    Ok(json(ParkedJobPage {
-        object: "list",
-        first_id: page.rows.first().map(id),
-        last_id: page.rows.last().map(id),
-        has_more: page.has_more,
-        data: page.rows.into_iter().map(ParkedJobView::from).collect(),
-    }))
+    Ok(json(ParkedJobPage::of(page, id, ParkedJobView::from)))
 }
 
 /// Give a parked job back to work

@@ -5,37 +5,27 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Response;
 use filmgate_core::id::WorkspaceId;
-use filmgate_core::job::Status;
+use filmgate_core::job::{Job, Status};
 use filmgate_core::time::UnixTime;
 use filmgate_store::{Found, ListJobs, Order};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::{frame, json};
 use crate::auth::Reader;
 use crate::error::{ApiError, ErrorBody};
 use crate::native::model_id;
 use crate::native::view::VideoStatus;
+use crate::paging::{self, page_of};
 use crate::query::Query;
 use crate::request::fields::LAST_SECOND;
 use crate::request::shortened;
-use crate::{Api, Shared, paging};
+use crate::{Api, Shared};
 
 /// Jobs are stored in the order of their ids only up to commits that are still under way.
 const SETTLED: Duration = Duration::from_secs(5);
 
-/// A page of videos.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct VideoPage {
-    /// Always `list`.
-    object: &'static str,
-    data: Vec<VideoStatus>,
-    #[schema(required)]
-    first_id: Option<String>,
-    #[schema(required)]
-    last_id: Option<String>,
-    /// More lies beyond this page, in the direction asked for.
-    has_more: bool,
+page_of! {
+    /// A page of videos.
+    pub(crate) VideoPage: VideoStatus
 }
 
 /// List videos
@@ -76,18 +66,10 @@ pub(crate) async fn list(
     wanted.before = paging::known_video(&api, key.workspace, &query, "before").await?;
     let page = api.engine.list(wanted).await?;
     let frame = frame(&api);
-    let id = |job: &filmgate_core::job::Job| job.admission.id.to_string();
-    Ok(json(VideoPage {
-        object: "list",
-        first_id: page.rows.first().map(id),
-        last_id: page.rows.last().map(id),
-        has_more: page.has_more,
-        data: page
-            .rows
-            .iter()
-            .map(|job| VideoStatus::of(job, &frame))
-            .collect(),
-    }))
+    let id = |job: &Job| job.admission.id.to_string();
+    Ok(json(VideoPage::of(page, id, |job| {
+        VideoStatus::of(&job, &frame)
+    })))
 }
 
 fn read(api: &Api, workspace: WorkspaceId, query: &Query) -> Result<ListJobs, ApiError> {
