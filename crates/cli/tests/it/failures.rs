@@ -20,6 +20,7 @@ use crate::fleet::{Fleet, PRICE, charged, order};
 use crate::gate::{Answer, Call, Gate, Home, files_below, id_of, is_terminal, sha256};
 use crate::order::{Order, data_url, picture};
 use crate::status_object;
+use crate::wall_clock::WallClock;
 
 /// Short leases: what a failure leaves behind is soon taken up again.
 const SHORT_LEASES: &str = "[engine]\nlease_seconds = 10\ncall_seconds = 1";
@@ -469,41 +470,6 @@ async fn a_read_only_disk_is_told_at_the_start_and_waited_for_later() {
     let videos = ended(&gate, &videos).await;
     all_completed(&videos);
     settled(&fleet, vec![gate], videos.len()).await;
-}
-
-/// The wall clock of the gateways under it, which can be moved while they run.
-struct WallClock(TempDir);
-
-impl WallClock {
-    fn new() -> Self {
-        let clock = Self(tempfile::tempdir().unwrap());
-        clock.is_off_by(0);
-        clock
-    }
-
-    /// In seconds, from the true time.
-    fn is_off_by(&self, seconds: i64) {
-        // By a rename, so that nobody reads the half of it.
-        let written = self.0.path().join("written");
-        std::fs::write(&written, format!("{seconds:+}\n")).unwrap();
-        std::fs::rename(written, self.file()).unwrap();
-    }
-
-    fn over(&self, home: Home) -> Home {
-        let libraries = std::fs::read_dir("/usr/lib").into_iter().flatten();
-        let library = libraries
-            .filter_map(|entry| Some(entry.ok()?.path().join("faketime/libfaketimeMT.so.1")))
-            .find(|path| path.is_file());
-        let library = library.expect("libfaketime is needed: install Debian's libfaketime");
-        home.environment("LD_PRELOAD", library.to_str().unwrap())
-            .environment("FAKETIME_TIMESTAMP_FILE", self.file().to_str().unwrap())
-            .environment("FAKETIME_NO_CACHE", "1")
-            .environment("DONT_FAKE_MONOTONIC", "1")
-    }
-
-    fn file(&self) -> std::path::PathBuf {
-        self.0.path().join("offset")
-    }
 }
 
 /// What the gateway's wall clock said last, in minutes of the day: its log tells.

@@ -1,8 +1,8 @@
 //! The whole gateway, from outside: the binary is started, asked, stopped, killed and started again.
 //!
 //! Each test has a gateway of its own, on a free loopback port and in a directory that is gone afterwards. What
-//! every test uses lives in `gate` (processes and HTTP), `order` (what is asked for) and `status_object` (what a
-//! status may look like).
+//! every test uses lives in `gate` (processes and HTTP), `order` (what is asked for), `status_object` (what a status may
+//! look like) and `wall_clock` (what time it is).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,6 +13,7 @@ mod order;
 mod redact;
 mod routes;
 mod status_object;
+mod wall_clock;
 
 mod access;
 mod ageing;
