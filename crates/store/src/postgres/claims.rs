@@ -51,31 +51,34 @@ pub(super) async fn claim_due(
 ) -> Result<Vec<Claim>, StoreError> {
     let mut turns = turn.lock().await;
     let open = open_accounts(db, intake.now, &intake.places).await?;
-    let guards: Vec<Guard> = open
-        .iter()
-        .filter(|account| is_limited(&account.name, &intake.places))
-        .map(|account| Guard::of_account(&account.name))
+    let counted: Vec<String> = open
+        .into_iter()
+        .map(|account| account.name)
+        .filter(|name| is_limited(name, &intake.places))
         .collect();
-    if guards.is_empty() {
-        return take(db, intake, &mut turns).await;
+    if counted.is_empty() {
+        return take(db, intake, &counted, &mut turns).await;
     }
     // Whoever counts places takes them before somebody else counts.
+    let guards: Vec<Guard> = counted.iter().map(|name| Guard::of_account(name)).collect();
     let mut tx = begin(db, &guards).await?;
-    let claims = take(&mut tx, intake, &mut turns).await?;
+    let claims = take(&mut tx, intake, &counted, &mut turns).await?;
     tx.commit().await?;
     Ok(claims)
 }
 
+/// Of accounts with a limit only those of `counted` are open: of the others somebody else may be counting the places.
 async fn take(
     db: &mut PgConnection,
     intake: &Intake,
+    counted: &[String],
     turns: &mut Turns,
 ) -> Result<Vec<Claim>, StoreError> {
     let mut taken: Vec<(i64, Claim)> = Vec::new();
     let mut found = 0;
     for _ in 0..MOST_LOOKS {
         let most = intake.limit as usize - found;
-        let choice = choose(db, intake, most, turns).await?;
+        let choice = choose(db, intake, counted, most, turns).await?;
         if choice.len() == 0 {
             break;
         }
@@ -167,11 +170,15 @@ async fn open_accounts(
 async fn choose(
     db: &mut PgConnection,
     intake: &Intake,
+    counted: &[String],
     most: usize,
     turns: &mut Turns,
 ) -> Result<Choice, StoreError> {
     let now = intake.now;
-    let open = open_accounts(&mut *db, now, &intake.places).await?;
+    let mut open = open_accounts(&mut *db, now, &intake.places).await?;
+    open.retain(|account| {
+        !is_limited(&account.name, &intake.places) || counted.contains(&account.name)
+    });
     let begun: i64 = sqlx::query_scalar(sql!("claims/begun"))
         .bind(now.millis())
         .bind(bound(most))

@@ -3,14 +3,17 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 
 use filmgate_core::calendar::LimitReset;
 use filmgate_core::id::VideoId;
 use filmgate_core::job::{Event, apply};
 use filmgate_core::key::{KeyChange, KeyRefusal, KeyTerms};
 use filmgate_core::repeat::Answer;
+use filmgate_core::request::ProviderName;
 use filmgate_store::postgres::{Config, PostgresStore};
-use filmgate_store::{AfterCommit, Basis, Committed, Created, Store, StoreError};
+use filmgate_store::{AfterCommit, Basis, Committed, Created, Intake, Store, StoreError};
 use filmgate_testbed::Cluster;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Executor};
@@ -79,6 +82,49 @@ async fn two_processes_never_claim_the_same_job() {
     let taken: Vec<VideoId> = workers.join_all().await.into_iter().flatten().collect();
     assert_eq!(taken.len(), 60);
     assert_eq!(taken.iter().collect::<HashSet<_>>().len(), 60);
+}
+
+/// Places fall free one by one while every process looks for one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_race_for_a_place_just_freed_keep_the_limit() {
+    const PLACES: u32 = 2;
+    const JOBS: usize = 90;
+    let database = Postgres::new().await;
+    let store = database.open().await;
+    let of = workspace(&*store).await;
+    for _ in 0..JOBS {
+        Video::of(of).by(&["one"]).create(&*store).await;
+    }
+    // Those that are known to have a place: no more than really have.
+    let placed = Arc::new(AtomicU32::new(0));
+    let done = Arc::new(AtomicUsize::new(0));
+    let mut workers = JoinSet::new();
+    for number in 0..6 {
+        let (placed, done) = (Arc::clone(&placed), Arc::clone(&done));
+        let store = database.open().await;
+        workers.spawn(async move {
+            let mut most = 0;
+            while done.load(SeqCst) < JOBS {
+                let intake = Intake {
+                    places: Arc::new([(ProviderName("one".into()), PLACES)].into()),
+                    ..intake(&format!("worker-{number}"), START, PLACES)
+                };
+                let claims = store.claim_due(&intake).await.unwrap();
+                let mine = u32::try_from(claims.len()).unwrap();
+                most = most.max(placed.fetch_add(mine, SeqCst) + mine);
+                for claim in claims {
+                    let mut job = claim.job;
+                    work(&*store, &mut job, vec![Event::Claimed, submitted(1)], START).await;
+                    placed.fetch_sub(1, SeqCst);
+                    work(&*store, &mut job, vec![succeeded(), stored("out")], START).await;
+                    done.fetch_add(1, SeqCst);
+                }
+            }
+            most
+        });
+    }
+    let most = workers.join_all().await.into_iter().max().unwrap();
+    assert_eq!(most, PLACES);
 }
 
 #[tokio::test]
