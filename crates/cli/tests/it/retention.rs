@@ -80,15 +80,15 @@ async fn a_retention_that_cannot_be_meant_stops_the_start() {
 #[tokio::test]
 async fn a_video_whose_time_is_over_is_gone_and_its_books_stay() {
     let clock = WallClock::new();
-    let home = Home::new().configured("[assets]\nretention = \"30m\"");
+    let home = Home::new().configured("[assets]\nretention = \"10m\"");
     let gate = clock.over(home).start().await;
-    let kept = gate.completed(&Order::of("half an hour")).await;
+    let kept = gate.completed(&Order::of("ten minutes")).await;
     let gate = gate.stop().await;
-    clock.is_off_by(900);
+    clock.is_off_by(300);
     let gate = gate.start().await;
     gate.bytes(&gate.status(id_of(&kept)).await).await;
     let gate = gate.stop().await;
-    clock.is_off_by(1801);
+    clock.is_off_by(601);
     let gate = gate.start().await;
     let gone = after_its_bytes_went(&gate, id_of(&kept)).await;
     assert_eq!(
