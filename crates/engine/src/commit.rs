@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use filmgate_core::action::Action;
 use filmgate_core::id::VideoId;
-use filmgate_core::job::{self, Event, Job, Rejected, Status, Transition};
+use filmgate_core::job::{self, Event, Job, Rejected, State, Status, Transition};
 use filmgate_store::{AfterCommit, Basis, Committed, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -75,7 +75,7 @@ impl Parts {
                 Err(rejected) => {
                     tracing::debug!(video.id = %held.id(), %rejected, "an event came too late");
                     self.store.give_back(held.id(), held.fence).await?;
-                    self.due.notify_one();
+                    self.bell.ring();
                     return Ok(Stepped::Rejected);
                 }
             };
@@ -105,7 +105,8 @@ impl Parts {
     /// Commits what came of work; while the store fails, again and again for as long as any lease lasts. What a provider
     /// answered is known nowhere else, and may have been paid for.
     ///
-    /// Where only the answer to a commit was lost, the next one finds the version moved, by itself.
+    /// Where only the answer to a commit was lost, the next one finds the version moved to just what it wanted: nobody
+    /// else commits under our fence.
     async fn insist(
         &self,
         id: VideoId,
@@ -113,11 +114,19 @@ impl Parts {
         transition: Transition,
     ) -> Result<Committed, StoreError> {
         let give_up = Instant::now() + self.config.submit_lease();
+        let mut answer_lost = false;
         loop {
             let error = match self.store.commit(id, basis, transition.clone()).await {
                 Err(error @ (StoreError::Database(_) | StoreError::Busy)) => error,
+                Ok(Committed::Stale(now))
+                    if answer_lost && is_what_came(basis, &transition, &now) =>
+                {
+                    let version = now.version;
+                    return Ok(Committed::Committed { version });
+                }
                 ended => return ended,
             };
+            answer_lost = true;
             if Instant::now() >= give_up || self.stop.is_cancelled() {
                 return Err(error);
             }
@@ -184,9 +193,22 @@ impl Parts {
             tracing::info!(video.id = %id, status = job.life.status().as_str(), "video {id} is {}", job.life.status().as_str());
         }
         self.watch.moved(id, job.version);
+        if let Some(due_at) = job.life.due_at {
+            self.bell.falls_due(due_at);
+        }
         // Another job may wait for the place this one had at its provider.
-        if job.life.due_at.is_some() || !self.places.is_empty() {
-            self.due.notify_one();
+        let has_place = matches!(
+            job.life.state,
+            State::Submitting { .. } | State::Running { .. }
+        );
+        if !self.places.is_empty() && !has_place {
+            self.bell.ring();
         }
     }
+}
+
+/// Whether the job stands as a commit of `transition` on `basis` left it, and nobody has committed since.
+fn is_what_came(basis: Basis, transition: &Transition, now: &Job) -> bool {
+    let (Basis::Claim { version, .. } | Basis::Seen { version }) = basis;
+    now.version == version + 1 && now.life == transition.life
 }

@@ -17,6 +17,8 @@ use crate::{Engine, Parts};
 
 /// The store is looked at this often, signal or not.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
+/// Looks are at least this far apart: what falls due in between is claimed together, into the places that fall free.
+const LOOKS_APART: Duration = Duration::from_millis(5);
 /// The pause after the store failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -69,8 +71,10 @@ impl Engine {
 impl Parts {
     async fn drive(self: Arc<Self>) {
         let places = Arc::new(Semaphore::new(self.config.workers as usize));
+        let mut looked_at = Instant::now();
         while !self.stop.is_cancelled() {
-            let pause = match self.run_once(&places).await {
+            self.bell.looks_now();
+            let pause = match self.run_once(&places, &mut looked_at).await {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::error!(
@@ -80,21 +84,28 @@ impl Parts {
                     PAUSE_AFTER_FAILURE
                 }
             };
+            self.bell.looks_at(self.clock.now().plus(pause));
             tokio::select! {
                 () = self.stop.cancelled() => {}
-                () = self.due.notified() => {}
+                () = self.bell.heard() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
     /// Claims what is due, as far as there are places, and starts on it. Answers how long to wait.
-    async fn run_once(self: &Arc<Self>, places: &Arc<Semaphore>) -> Result<Duration, StoreError> {
+    async fn run_once(
+        self: &Arc<Self>,
+        places: &Arc<Semaphore>,
+        looked_at: &mut Instant,
+    ) -> Result<Duration, StoreError> {
         loop {
             // At least one place, so that a full house does not spin.
             let Ok(first) = Arc::clone(places).acquire_owned().await else {
                 return Ok(LOOK_AT_LEAST_EVERY);
             };
+            tokio::time::sleep_until(*looked_at + LOOKS_APART).await;
+            *looked_at = Instant::now();
             let mut free = vec![first];
             while let Ok(place) = Arc::clone(places).try_acquire_owned() {
                 free.push(place);
@@ -127,7 +138,6 @@ impl Parts {
                 tracing::error!(video.id = %id, error = &error as &dyn std::error::Error, "work on video {id} broke off");
             }
             drop(place);
-            parts.due.notify_one();
         });
     }
 

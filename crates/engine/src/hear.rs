@@ -10,11 +10,11 @@ use std::time::Duration;
 use filmgate_core::id::VideoId;
 use filmgate_store::{Heard, StoreError};
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Parts;
+use crate::bell::Bell;
 use crate::watch::Watch;
 
 /// Watched jobs are looked up this often, hint or not.
@@ -29,7 +29,7 @@ impl Parts {
     pub(crate) async fn hear(&self, heard: Receiver<Heard>) {
         let ears = Ears {
             watch: &self.watch,
-            due: &self.due,
+            bell: &self.bell,
             look: &|jobs| self.store.versions_of(jobs),
         };
         // A look under way may be dropped: it changes nothing.
@@ -49,8 +49,7 @@ type Look<'a> = dyn Fn(Vec<VideoId>) -> BoxFuture<'a, Result<Vec<(VideoId, u64)>
 /// What hearing takes of an engine.
 struct Ears<'a> {
     watch: &'a Watch,
-    /// Rung whenever a job may have become due.
-    due: &'a Notify,
+    bell: &'a Bell,
     look: &'a Look<'a>,
 }
 
@@ -66,11 +65,11 @@ impl Ears<'_> {
                             self.watch.touched(id);
                         }
                         if due {
-                            self.due.notify_one();
+                            self.bell.ring();
                         }
                     }
                     Ok(Heard::Anything) | Err(RecvError::Lagged(_)) => {
-                        self.due.notify_one();
+                        self.bell.ring();
                         next_look = next_look.min(looked_at + LOOKS_APART);
                     }
                     Err(RecvError::Closed) => return,
@@ -151,7 +150,7 @@ mod tests {
     /// Runs `story` beside an engine's ears.
     async fn beside(
         watch: &Watch,
-        due: &Notify,
+        bell: &Bell,
         elsewhere: &Elsewhere,
         capacity: usize,
         story: impl AsyncFnOnce(Sender<Heard>),
@@ -159,7 +158,7 @@ mod tests {
         let (hints, heard) = broadcast::channel(capacity);
         let ears = Ears {
             watch,
-            due,
+            bell,
             look: &|jobs| std::future::ready(elsewhere.answer(&jobs)).boxed(),
         };
         // When the story is over, nobody hints any more, and the ears close.
@@ -180,16 +179,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_hint_wakes_who_watches_that_job_and_rings_for_work() {
-        let (watch, due, elsewhere) = (Watch::default(), Notify::new(), Elsewhere::default());
-        beside(&watch, &due, &elsewhere, 8, async |hints| {
+        let (watch, bell, elsewhere) = (Watch::default(), Bell::new(), Elsewhere::default());
+        beside(&watch, &bell, &elsewhere, 8, async |hints| {
             let (mut first, mut second) = (watch.subscribe(id(1)), watch.subscribe(id(2)));
             let changed = |jobs, due| Heard::Changed { jobs, due };
             hints.send(changed(vec![id(1), id(9)], false)).unwrap();
             first.moved().await;
             assert!(second.moved().now_or_never().is_none());
-            assert!(due.notified().now_or_never().is_none());
+            assert!(bell.heard().now_or_never().is_none());
             hints.send(changed(vec![], true)).unwrap();
-            due.notified().await;
+            bell.heard().await;
             assert_eq!(
                 elsewhere.questions(),
                 [] as [usize; 0],
@@ -201,8 +200,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_hint_costs_a_look_and_wakes_only_what_moved_or_is_gone() {
-        let (watch, due, elsewhere) = (Watch::default(), Notify::new(), Elsewhere::default());
-        beside(&watch, &due, &elsewhere, 8, async |_hints| {
+        let (watch, bell, elsewhere) = (Watch::default(), Bell::new(), Elsewhere::default());
+        beside(&watch, &bell, &elsewhere, 8, async |_hints| {
             let mut watchers: Vec<_> = (1..=3).map(|number| watch.subscribe(id(number))).collect();
             for watcher in &mut watchers {
                 watcher.saw(4);
@@ -230,14 +229,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn when_hints_were_lost_all_are_looked_up_at_once_but_not_all_the_time() {
-        let (watch, due, elsewhere) = (Watch::default(), Notify::new(), Elsewhere::default());
-        beside(&watch, &due, &elsewhere, 8, async |hints| {
+        let (watch, bell, elsewhere) = (Watch::default(), Bell::new(), Elsewhere::default());
+        beside(&watch, &bell, &elsewhere, 8, async |hints| {
             let mut watcher = watch.subscribe(id(1));
             elsewhere.set(id(1), 2);
             pass(500).await;
             hints.send(Heard::Anything).unwrap();
             watcher.moved().await;
-            due.notified().await;
+            bell.heard().await;
             assert_eq!(elsewhere.questions(), [1]);
             for _ in 0..4 {
                 hints.send(Heard::Anything).unwrap();
@@ -252,15 +251,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_cannot_keep_up_with_the_hints_looks_himself() {
-        let (watch, due, elsewhere) = (Watch::default(), Notify::new(), Elsewhere::default());
-        beside(&watch, &due, &elsewhere, 2, async |hints| {
+        let (watch, bell, elsewhere) = (Watch::default(), Bell::new(), Elsewhere::default());
+        beside(&watch, &bell, &elsewhere, 2, async |hints| {
             let mut watcher = watch.subscribe(id(1));
             elsewhere.set(id(1), 2);
             for number in 10..20 {
                 let jobs = vec![id(number)];
                 hints.send(Heard::Changed { jobs, due: false }).unwrap();
             }
-            due.notified().await;
+            bell.heard().await;
             pass(500).await;
             watcher.moved().await;
         })
@@ -269,8 +268,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_are_looked_up_in_portions_and_a_store_that_fails_is_asked_again() {
-        let (watch, due, elsewhere) = (Watch::default(), Notify::new(), Elsewhere::default());
-        beside(&watch, &due, &elsewhere, 8, async |_hints| {
+        let (watch, bell, elsewhere) = (Watch::default(), Bell::new(), Elsewhere::default());
+        beside(&watch, &bell, &elsewhere, 8, async |_hints| {
             let mut watchers: Vec<_> = (0..2_500)
                 .map(|number| watch.subscribe(id(number)))
                 .collect();

@@ -17,6 +17,7 @@ pub mod seal;
 pub mod upstream;
 
 mod answers;
+mod bell;
 mod cadence;
 mod calls;
 mod commit;
@@ -48,7 +49,7 @@ use filmgate_catalogue::Catalogue;
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use filmgate_store::{Places, Store, WorkerId};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -92,8 +93,7 @@ pub(crate) struct Parts {
     decoding: Semaphore,
     /// Whether the loop turns.
     turning: AtomicBool,
-    /// Rung whenever a job may have become due.
-    due: Notify,
+    bell: bell::Bell,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -123,7 +123,7 @@ impl Engine {
             given: answers::Given::default(),
             decoding: Semaphore::new(PICTURES_AT_ONCE),
             turning: AtomicBool::new(false),
-            due: Notify::new(),
+            bell: bell::Bell::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))

@@ -46,7 +46,7 @@ impl Engine {
         let parked = self.find_parked(id).await?;
         let action = self.parked_action(ActionKind::JobUnparked, &parked, by);
         let unparked = self.0.store.unpark(id, self.now(), action).await?;
-        self.0.due.notify_one();
+        self.0.bell.ring();
         unparked.ok_or(ParkedError::NotParked)
     }
 

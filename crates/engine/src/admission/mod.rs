@@ -316,7 +316,7 @@ impl Engine {
         match created? {
             Created::New => {
                 tracing::info!(video.id = %id, request.id = %job.admission.request_id, key.id = %caller.key, model = %job.admission.request.model, "video {id} is admitted");
-                self.0.due.notify_one();
+                self.0.bell.ring();
                 let answer = fingerprint.map(|_| OpenAnswer::new(&self.0, id));
                 Ok(Admitted {
                     job,

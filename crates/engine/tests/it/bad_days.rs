@@ -62,6 +62,25 @@ async fn a_lost_answer_is_looked_up_and_the_job_goes_on_without_a_second_submit(
     house.audit().await;
 }
 
+/// The database made a commit and its answer was lost: first the one before the submit leaves, then the one after it.
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_was_made_and_the_submit_goes_on() {
+    for before_it in [0, 1] {
+        let house = House::of(Script {
+            repeat: SubmitRepeat::Never,
+            ..Script::default()
+        })
+        .await;
+        let id = house.create().await;
+        house.lossy.lose_a_commit_after(before_it);
+        house.settle().await;
+        house.advance(1).await;
+        assert_eq!(ends_as(&house, id).await, (Status::Completed, None));
+        assert_eq!(house.attempt_keys.lock().unwrap().len(), 1);
+        house.audit().await;
+    }
+}
+
 #[tokio::test]
 async fn a_submit_that_never_arrived_is_made_anew_under_another_key() {
     let house = House::of(Script {

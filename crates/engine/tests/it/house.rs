@@ -29,6 +29,8 @@ use filmgate_store::{Audit, Found, Store};
 use filmgate_testcard::{JobOrder, Simulation, render};
 use http_body_util::{BodyExt, Full};
 
+use crate::lossy::Lossy;
+
 const CATALOGUE: &str = r#"
 [[models]]
 id = "demo/one"
@@ -201,6 +203,8 @@ impl Provider for Scripted {
 pub(crate) struct House {
     pub(crate) engine: Engine,
     pub(crate) store: Arc<dyn Store>,
+    /// The same, to make it lose answers.
+    pub(crate) lossy: Arc<Lossy>,
     pub(crate) clock: Arc<FakeClock>,
     pub(crate) caller: Caller,
     pub(crate) attempt_keys: Arc<Mutex<Vec<String>>>,
@@ -226,8 +230,9 @@ impl House {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(FakeClock::at(START));
         let config = filmgate_store::sqlite::Config::at(directory.path().join("f.db"));
-        let store: Arc<dyn Store> =
-            Arc::new(filmgate_store::sqlite::SqliteStore::open(config).unwrap());
+        let store = filmgate_store::sqlite::SqliteStore::open(config).unwrap();
+        let lossy = Arc::new(Lossy::before(Arc::new(store)));
+        let store: Arc<dyn Store> = Arc::clone(&lossy) as Arc<dyn Store>;
         let script = Arc::new(Mutex::new(script));
         let attempt_keys = Arc::default();
         let engine = wire(&store, &clock, &script, &attempt_keys, setup, &directory);
@@ -235,6 +240,7 @@ impl House {
         Self {
             engine,
             store,
+            lossy,
             clock,
             caller,
             attempt_keys,

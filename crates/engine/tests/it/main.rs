@@ -7,6 +7,7 @@ mod bad_days;
 mod house;
 mod housekeeping;
 mod keys;
+mod lossy;
 mod money;
 mod network;
 mod repeats;
