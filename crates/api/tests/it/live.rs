@@ -214,16 +214,18 @@ async fn whoever_comes_back_is_spared_what_he_has() {
     }
     assert_eq!(back.next().await, None, "a terminal video is told and left");
     // The money of a cancelled one may still move, and then there is something to tell again.
-    let mut settled = events_to_end(&gate, &id).await;
-    while settled.data["billing"]["state"] == "pending" {
-        let path = format!("/v1/videos/{id}");
-        let tag = gate.get(&path).await.header("etag").unwrap().to_owned();
-        let waiting = gate
-            .call("GET", &format!("{path}?wait=60"))
-            .key(&gate.member);
-        waiting.header("if-none-match", &tag).send().await;
-        settled = events_to_end(&gate, &id).await;
+    let path = format!("/v1/videos/{id}");
+    loop {
+        let seen = gate.get(&path).await.expect(200);
+        let tag = seen.header("etag").unwrap().to_owned();
+        if seen.json()["billing"]["state"] != "pending" {
+            break;
+        }
+        let waiting = gate.call("GET", &format!("{path}?wait=60"));
+        let waiting = waiting.key(&gate.member).header("if-none-match", &tag);
+        waiting.send().await;
     }
+    let settled = events_to_end(&gate, &id).await;
     let nothing = follow(&gate, &id, settled.id).await;
     assert_eq!(
         nothing.status(),
