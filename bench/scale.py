@@ -313,7 +313,7 @@ def one_journey(ground, directory, number, jobs):
 
 
 WATCHED_JOBS = 1_000
-WATCHERS = 5_000
+WATCHERS = 10_000
 
 
 def watchers(directory):
