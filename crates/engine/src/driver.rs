@@ -17,8 +17,10 @@ use crate::{Engine, Parts};
 
 /// The store is looked at this often, signal or not.
 const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(5);
-/// Looks are at least this far apart: what falls due in between is claimed together, into the places that fall free.
-const LOOKS_APART: Duration = Duration::from_millis(5);
+/// Looks are at least this far apart: what falls due in between is claimed together.
+const LOOKS_APART: Duration = Duration::from_millis(10);
+/// A full house looks sooner, once one in so many of its places is free.
+const A_GOOD_PART: u32 = 8;
 /// The pause after the store failed.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -99,12 +101,21 @@ impl Parts {
         places: &Arc<Semaphore>,
         looked_at: &mut Instant,
     ) -> Result<Duration, StoreError> {
+        // More was due than fitted.
+        let mut full = false;
         loop {
             // At least one place, so that a full house does not spin.
             let Ok(first) = Arc::clone(places).acquire_owned().await else {
                 return Ok(LOOK_AT_LEAST_EVERY);
             };
-            tokio::time::sleep_until(*looked_at + LOOKS_APART).await;
+            let next_look = *looked_at + LOOKS_APART;
+            if full {
+                // Whoever has waited for a good part of the places waits no longer.
+                let part = places.acquire_many(self.config.workers / A_GOOD_PART);
+                let _ = tokio::time::timeout_at(next_look, part).await;
+            } else {
+                tokio::time::sleep_until(next_look).await;
+            }
             *looked_at = Instant::now();
             let mut free = vec![first];
             while let Ok(place) = Arc::clone(places).try_acquire_owned() {
@@ -120,7 +131,8 @@ impl Parts {
             for (claim, place) in claims.into_iter().zip(free) {
                 self.begin(claim, place);
             }
-            if !all {
+            full = all;
+            if !full {
                 let due = self.store.next_due(now, &self.places).await?;
                 return Ok(due
                     .map_or(LOOK_AT_LEAST_EVERY, |due| due.since(now))

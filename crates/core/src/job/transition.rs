@@ -32,6 +32,26 @@ impl Transition {
         self.notices.iter().any(|notice| notice.is_end())
     }
 
+    /// Whether it leaves nothing beside its job: only times and progress move.
+    pub fn is_alone(&self) -> bool {
+        let Self {
+            life: _,
+            account: _,
+            postings,
+            notices,
+            timeline,
+            attempt,
+            forgotten,
+            action,
+        } = self;
+        timeline.is_none()
+            && attempt.is_none()
+            && notices.is_empty()
+            && postings.is_empty()
+            && forgotten.is_empty()
+            && action.is_none()
+    }
+
     /// What this changes on `account`.
     pub fn effect_on(&self, account: Account) -> Delta {
         Delta(

@@ -46,7 +46,10 @@ impl<'a> Change<'a> {
     /// One statement, money or not; what was refused is looked at with another.
     pub(super) async fn run(&self, db: &mut PgConnection) -> Result<Committed, StoreError> {
         let moves_money = !self.transition.postings.is_empty() || self.transition.ends_job();
-        let committed = if moves_money {
+        let committed = if self.transition.is_alone() {
+            let statement = sqlx::query(sql!("work/put_off")).bind(self.id.to_string());
+            self.bind_job(statement).fetch_optional(&mut *db).await?
+        } else if moves_money {
             let at = moved_at(self.id, self.transition)?;
             let statement = sqlx::query(concat!(
                 sql!("work/commit"),
@@ -82,7 +85,24 @@ impl<'a> Change<'a> {
         at: UnixTime,
     ) -> Result<Statement<'q>, StoreError> {
         let transition = self.transition;
-        let life = &transition.life;
+        let attempts = transition
+            .attempt
+            .iter()
+            .map(AttemptRow::of)
+            .collect::<Result<Vec<_>, _>>()?;
+        let actions: Vec<ActionRow<'_>> = transition.action.iter().map(ActionRow::of).collect();
+        let objects = transition.life.output_objects();
+        let statement = Beside::of(self.id, transition, objects, at).bind(statement);
+        Ok(self
+            .bind_job(statement)
+            .bind(Json(attempts))
+            .bind(transition.forgotten.clone())
+            .bind(Json(actions)))
+    }
+
+    /// The job and its place: the same parameters in every statement, in this order.
+    fn bind_job<'q>(&self, statement: Statement<'q>) -> Statement<'q> {
+        let life = &self.transition.life;
         let (version, fence, end_lease) = match self.basis {
             Basis::Claim {
                 fence,
@@ -91,14 +111,7 @@ impl<'a> Change<'a> {
             } => (version, Some(fence), after == AfterCommit::EndLease),
             Basis::Seen { version } => (version, None, false),
         };
-        let attempts = transition
-            .attempt
-            .iter()
-            .map(AttemptRow::of)
-            .collect::<Result<Vec<_>, _>>()?;
-        let actions: Vec<ActionRow<'_>> = transition.action.iter().map(ActionRow::of).collect();
-        let statement = Beside::of(self.id, transition, life.output_objects(), at).bind(statement);
-        Ok(statement
+        statement
             .bind(stored(version))
             .bind(fence.map(stored))
             .bind(life.state.name())
@@ -109,10 +122,7 @@ impl<'a> Change<'a> {
             .bind(newly_shown_provider(life).map(|provider| text(provider).into_owned()))
             .bind(end_lease)
             .bind(phase_of(life))
-            .bind(Json(attempts))
-            .bind(text(&transition.account.0).into_owned())
-            .bind(transition.forgotten.clone())
-            .bind(Json(actions)))
+            .bind(text(&self.transition.account.0).into_owned())
     }
 
     fn bind_money<'q>(&self, statement: Statement<'q>, at: UnixTime) -> Statement<'q> {

@@ -1,7 +1,7 @@
 -- The commit of a transition, whole or not at all: no row comes back where fence or version moved.
 -- $1 to $7 as in transitions; $8 the version seen, $9 the fence, or NULL for a client's call, which has none, $10 state,
 -- $11 status, $12 life, $13 due, $14 ended, $15 the provider newly shown, $16 whether the lease ends, $17 phase,
--- $18 attempt, $19 account, $20 objects it names no more, $21 lines of the operators' log.
+-- $18 account, $19 attempt, $20 objects it names no more, $21 lines of the operators' log.
 WITH held AS MATERIALIZED (
     SELECT job FROM work WHERE job = $1 AND ($9::bigint IS NULL OR fence = $9) FOR NO KEY UPDATE),
 job AS (
@@ -12,7 +12,7 @@ job AS (
     RETURNING jobs.id, jobs.workspace, jobs.key, jobs.model, jobs.provider, jobs.version),
 place AS (
     UPDATE work SET
-        phase = $17, due_at = $13, account = $19, strikes = 0, parked_at = NULL, parked_reason = NULL,
+        phase = $17, due_at = $13, account = $18, strikes = 0, parked_at = NULL, parked_reason = NULL,
         lease_until = CASE WHEN $16 THEN NULL ELSE lease_until END,
         lease_by = CASE WHEN $16 THEN NULL ELSE lease_by END
     FROM job WHERE work.job = $1),
@@ -22,7 +22,7 @@ tried AS (
         failure, provider_cost, billed)
     SELECT job.id, it.number, it.candidate, it.provider, it.key, it.native, it.submitted_at, it.accepted_at,
         it.ended_at, it.outcome, it.failure, it.provider_cost, it.billed
-    FROM job, jsonb_to_recordset($18::jsonb) AS it (
+    FROM job, jsonb_to_recordset($19::jsonb) AS it (
         number bigint, candidate bigint, provider text, key text, native text, submitted_at bigint,
         accepted_at bigint, ended_at bigint, outcome text, failure text, provider_cost bigint, billed text)
     ON CONFLICT (job, number) DO UPDATE SET
