@@ -10,7 +10,7 @@ from ground import (HELD_UP, KEY, RELEASE, ROOT, ROUNDS, SECONDS, Gate, cpu_seco
 
 MODEL = "local/wan"
 MASTER_KEY = "0123456789abcdef" * 4
-WORKERS = 128
+WORKERS = 512
 CLIENTS = 66
 # What `engine::cadence` waits as a job grows old: a tenth of its age, up to this, or `poll_every` where that is more.
 LONGEST_GAP_MS = 30_000
@@ -176,7 +176,7 @@ def late(records, poll_every_ms, begin, end):
 
 
 # Seconds between polls, and jobs; of each, until a number does not hold any more.
-FLIGHTS = {10: (10_000, 20_000, 50_000, 100_000), 30: (50_000, 100_000)}
+FLIGHTS = {10: (10_000, 20_000, 50_000, 100_000), 30: (100_000,)}
 SETTLING_SECONDS = 15
 WINDOW_SECONDS = 60
 HOLDS_MS = 1000
