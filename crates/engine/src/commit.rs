@@ -80,6 +80,12 @@ impl Parts {
                 }
             };
             let life = transition.life.clone();
+            // Nobody claims a job at which nothing is left to do, so nobody would ever end its lease.
+            let after = if life.due_at.is_some() {
+                after
+            } else {
+                AfterCommit::EndLease
+            };
             let basis = Basis::Claim {
                 fence: held.fence,
                 version: held.job.version,

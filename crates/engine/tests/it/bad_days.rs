@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use filmgate_core::failure::{Failure, FailureCode};
+use filmgate_core::id::VideoId;
 use filmgate_core::job::{AttemptOutcome, Event, State, Status, apply};
 use filmgate_core::provider::{NativeId, Observation, Recovered, SubmitRepeat, Submitted, Usage};
 use filmgate_store::{AfterCommit, Basis, Intake, Places, WorkerId};
@@ -19,7 +20,7 @@ fn found() -> Recovered {
     })
 }
 
-async fn ends_as(house: &House, id: filmgate_core::id::VideoId) -> (Status, Option<FailureCode>) {
+async fn ends_as(house: &House, id: VideoId) -> (Status, Option<FailureCode>) {
     let job = house.job(id).await;
     let code = match &job.life.state {
         State::Failed { failure } | State::Expired { failure } => Some(failure.code),
@@ -153,21 +154,13 @@ async fn where_nobody_can_tell_the_job_fails_rather_than_pays_twice() {
     }
 }
 
-#[tokio::test]
-async fn a_worker_that_dies_between_its_attempt_row_and_the_answer_is_succeeded_by_another() {
-    let mut house = House::of(Script {
-        recovers: [found()].into(),
-        ..Script::default()
-    })
-    .await;
-    let id = house.create().await;
-    // The dead worker: it claimed, committed its attempt, and was never heard of again.
-    let dead = WorkerId("dead".into());
+/// A worker claims the job, commits its attempt, and is never heard of again.
+async fn dies_submitting(house: &House, id: VideoId) {
     let lease = Duration::from_secs(90);
     let claim = house
         .store
         .claim_due(&Intake {
-            by: dead,
+            by: WorkerId("dead".into()),
             now: house.engine.now(),
             lease,
             submit_lease: lease,
@@ -184,6 +177,17 @@ async fn a_worker_that_dies_between_its_attempt_row_and_the_answer_is_succeeded_
         after: AfterCommit::KeepLease,
     };
     house.store.commit(id, basis, transition).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_between_its_attempt_row_and_the_answer_is_succeeded_by_another() {
+    let mut house = House::of(Script {
+        recovers: [found()].into(),
+        ..Script::default()
+    })
+    .await;
+    let id = house.create().await;
+    dies_submitting(&house, id).await;
     house.another_worker();
     house.settle().await;
     assert_eq!(
@@ -199,6 +203,24 @@ async fn a_worker_that_dies_between_its_attempt_row_and_the_answer_is_succeeded_
         "nothing was submitted by anybody else"
     );
     house.audit().await;
+}
+
+/// Whoever ends it may die right then, and nobody claims it any more.
+#[tokio::test]
+async fn a_job_that_has_ended_is_nobodys() {
+    let mut house = House::of(Script {
+        repeat: SubmitRepeat::Never,
+        ..Script::default()
+    })
+    .await;
+    let id = house.create().await;
+    dies_submitting(&house, id).await;
+    house.another_worker();
+    house.lossy.forget_to_give_back();
+    house.advance(90).await;
+    let ambiguous = Some(FailureCode::SubmissionAmbiguous);
+    assert_eq!(ends_as(&house, id).await, (Status::Failed, ambiguous));
+    assert_eq!(house.leases(), 0);
 }
 
 #[tokio::test]

@@ -338,6 +338,13 @@ impl House {
         file.execute_batch(statement).unwrap();
     }
 
+    /// How many jobs somebody has a lease on.
+    pub(crate) fn leases(&self) -> u32 {
+        let file = rusqlite::Connection::open(self.directory.path().join("f.db")).unwrap();
+        let count = "SELECT count(*) FROM jobs WHERE lease_until IS NOT NULL";
+        file.query_row(count, [], |row| row.get(0)).unwrap()
+    }
+
     /// Works on what is due until nothing is, without moving the clock.
     pub(crate) async fn settle(&self) {
         while self.engine.run_due().await.unwrap() > 0 {}

@@ -1,7 +1,7 @@
 //! A store behind a connection that is cut at the worst moment: what was asked for is done, and the answer is lost.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ pub(crate) struct Lossy {
     store: Arc<dyn Store>,
     /// How many commits are answered before one is lost; `u32::MAX` where none is.
     until_one_is_lost: AtomicU32,
+    forgets_to_give_back: AtomicBool,
 }
 
 impl Lossy {
@@ -30,12 +31,18 @@ impl Lossy {
         Self {
             store,
             until_one_is_lost: AtomicU32::new(u32::MAX),
+            forgets_to_give_back: AtomicBool::new(false),
         }
     }
 
     /// Once `before` commits were answered, nobody hears that the next one was made.
     pub(crate) fn lose_a_commit_after(&self, before: u32) {
         self.until_one_is_lost.store(before, Ordering::Relaxed);
+    }
+
+    /// From now on no lease is given back, as by processes that die just before.
+    pub(crate) fn forget_to_give_back(&self) {
+        self.forgets_to_give_back.store(true, Ordering::Relaxed);
     }
 }
 
@@ -60,6 +67,13 @@ macro_rules! hand_on {
                     return Ok(committed);
                 }
                 Err(StoreError::Database("the connection was cut".into()))
+            }
+
+            async fn give_back(&self, id: VideoId, fence: u64) -> Result<(), StoreError> {
+                if self.forgets_to_give_back.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                self.store.give_back(id, fence).await
             }
 
             fn listen(&self) -> broadcast::Receiver<Heard> {
@@ -90,7 +104,6 @@ hand_on! {
     claim_due(intake: &Intake) -> Result<Vec<Claim>, StoreError>;
     next_due(now: UnixTime, places: &Places) -> Result<Option<UnixTime>, StoreError>;
     renew(id: VideoId, fence: u64, until: UnixTime) -> Result<bool, StoreError>;
-    give_back(id: VideoId, fence: u64) -> Result<(), StoreError>;
     park(id: VideoId, fence: u64, reason: &str, until: UnixTime, now: UnixTime) -> Result<bool, StoreError>;
     unpark(id: VideoId, now: UnixTime, action: Action) -> Result<Option<ParkedJob>, StoreError>;
     find_parked(id: VideoId) -> Result<Option<ParkedJob>, StoreError>;
