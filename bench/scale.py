@@ -176,7 +176,7 @@ def late(records, poll_every_ms, begin, end):
 
 
 # Seconds between polls, and jobs; of each, until a number does not hold any more.
-FLIGHTS = {10: (10_000, 20_000, 50_000, 100_000), 30: (100_000,)}
+FLIGHTS = {10: (10_000, 20_000, 50_000, 80_000, 100_000), 30: (100_000,)}
 SETTLING_SECONDS = 15
 WINDOW_SECONDS = 60
 HOLDS_MS = 1000
