@@ -323,13 +323,8 @@ fn with_picture() -> Order {
     Order::of("from a picture").with("input_reference", data_url(&picture(7)))
 }
 
-#[tokio::test]
-async fn a_full_disk_refuses_what_is_new_and_delays_what_runs() {
-    let fleet = Fleet::on_files().await.configured(SHORT_LEASES);
-    let disk = SmallDisk::new();
-    let home = fleet.home();
-    disk.carry(&home);
-    let gate = home.start().await;
+/// Jobs that the provider has accepted and not finished.
+async fn four_under_way(fleet: &Fleet, gate: &Gate) -> Vec<Value> {
     let mut videos = Vec::new();
     for number in 0..4 {
         let order = order(&format!("job {number} #fault=render=1"));
@@ -337,6 +332,17 @@ async fn a_full_disk_refuses_what_is_new_and_delays_what_runs() {
     }
     let emulator = &fleet.provider.emulator;
     emulator.until(|counts| counts.accepted == 4).await;
+    videos
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_is_new_and_delays_what_runs() {
+    let fleet = Fleet::on_files().await.configured(SHORT_LEASES);
+    let disk = SmallDisk::new();
+    let home = fleet.home();
+    disk.carry(&home);
+    let gate = home.start().await;
+    let mut videos = four_under_way(&fleet, &gate).await;
 
     disk.fill();
     let before = gate.home().assets();
@@ -450,13 +456,7 @@ async fn a_read_only_disk_is_told_at_the_start_and_waited_for_later() {
     }
 
     let gate = home.start().await;
-    let mut videos = Vec::new();
-    for number in 0..4 {
-        let order = order(&format!("job {number} #fault=render=1"));
-        videos.push(gate.create(&order).await);
-    }
-    let emulator = &fleet.provider.emulator;
-    emulator.until(|counts| counts.accepted == 4).await;
+    let videos = four_under_way(&fleet, &gate).await;
     disk.forbid_writing();
     let before = gate.home().assets();
     refused_for_now(&creation(&gate, "picture", &with_picture()).send().await);
