@@ -7,73 +7,34 @@ the emulator is told when that has passed, so nothing here waits. What the clien
 the emulator says it did.
 """
 
-import contextlib
 import hashlib
-import json
 import os
-import pathlib
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import urllib.error
-import urllib.parse
 import urllib.request
 import warnings
 
 import openai
 
-PATIENCE_SECONDS = 60
-RENDER_SECONDS = 3600
+from upstream import PATIENCE_SECONDS, RENDER_SECONDS, Upstream, Wrong, expect, judge, probe
+from upstream import raises as raises_of
+
 KEY = "sk-emulated"
 MODEL = "Wan-AI/Wan2.2-TI2V-5B"
 SIZE = "320x180"
 FLAVOURS = ["openai", "vllm-omni", "sglang", "litellm"]
 
 
-class Wrong(Exception):
-    """The emulator did not do as promised."""
-
-
-def expect(found, wanted, what):
-    if found != wanted:
-        raise Wrong(f"{what}: {found!r}, and {wanted!r} was promised")
-
-
-@contextlib.contextmanager
 def raises(kind, status=None):
-    """The client has to raise just this. Gives back what it raised."""
-    caught = []
-    try:
-        yield caught
-    except openai.OpenAIError as error:
-        expect(type(error).__name__, kind.__name__, f"what was raised, {error}")
-        caught.append(error)
-        if status is not None:
-            expect(error.status_code, status, "status")
-        return
-    raise Wrong(f"{kind.__name__} was promised, and nothing was raised")
+    return raises_of(openai.OpenAIError, kind, status)
 
 
-class Upstream:
-    """A running emulator and its stock client."""
+class Server(Upstream):
+    """One of a flavour, and its stock client."""
 
     def __init__(self, binary, flavour, *options):
-        command = [binary, "dev", "upstream", "openai-compatible", "--flavour", flavour, "--listen", "127.0.0.1:0"]
-        command += ["--api-key", KEY, "--model", MODEL, "--render-seconds", str(RENDER_SECONDS), *options]
+        super().__init__(binary, "openai-compatible", "--flavour", flavour, "--api-key", KEY, "--model", MODEL, *options)
         self.flavour = flavour
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-        patience = threading.Timer(PATIENCE_SECONDS, self.process.kill)
-        patience.start()
-        told = self.process.stdout.readline()
-        patience.cancel()
-        if not told:
-            self.process.wait()
-            raise Wrong("the emulator did not start")
-        told = json.loads(told)
-        expect(told["flavour"], flavour, "flavour")
-        self.base_url, self.control_url = told["base_url"], told["control_url"]
+        expect(self.told["flavour"], flavour, "flavour")
         self.client = self.client_with()
 
     def client_with(self, **settings):
@@ -82,31 +43,7 @@ class Upstream:
 
     def stop(self):
         self.client.close()
-        self.process.terminate()
-        try:
-            code = self.process.wait(PATIENCE_SECONDS)
-        finally:
-            self.process.kill()
-        expect(code, 0, "the emulator's exit code")
-
-    def control(self, method, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(self.control_url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def counts(self, prompt=None):
-        return self.control("GET", "/counts" + ("?" + urllib.parse.urlencode({"prompt": prompt}) if prompt else ""))
-
-    def record(self, prompt):
-        jobs = self.control("GET", "/jobs?" + urllib.parse.urlencode({"prompt": prompt}))
-        expect(len(jobs), 1, f"jobs of {prompt!r}")
-        return jobs[0]
-
-    def pass_seconds(self, seconds):
-        self.control("POST", "/clock", {"advance_seconds": seconds})
+        super().stop()
 
     def create(self, prompt="a fox", **fields):
         return self.client.videos.create(**({"prompt": prompt, "model": MODEL, "seconds": "1", "size": SIZE} | fields))
@@ -115,20 +52,6 @@ class Upstream:
         video = self.create(prompt, **fields)
         self.pass_seconds(RENDER_SECONDS)
         return video
-
-
-def probe(film):
-    """Width, height and seconds of a film, and the codecs of its streams; ffprobe says what it thinks of it."""
-    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
-        file.write(film)
-        file.flush()
-        command = ["ffprobe", "-v", "error", "-count_frames", "-of", "json", "-show_format", "-show_streams", file.name]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=True)
-    expect(done.stderr, "", "what ffprobe complains about")
-    found = json.loads(done.stdout)
-    (picture,) = [stream for stream in found["streams"] if stream["codec_type"] == "video"]
-    codecs = [stream["codec_name"] for stream in found["streams"]]
-    return picture["width"], picture["height"], float(found["format"]["duration"]), codecs
 
 
 # The scenarios. Each is given an emulator of one flavour.
@@ -337,30 +260,11 @@ SCENARIOS += [
 ]
 
 
-def run(binary):
-    broken = 0
-    for name, scenario, flavour, options in SCENARIOS:
-        try:
-            upstream = Upstream(binary, flavour, *options)
-            try:
-                scenario(upstream)
-            finally:
-                upstream.stop()
-            print(f"ok      {flavour}: {name}")
-        except Exception as error:
-            broken += 1
-            print(f"FAILED  {flavour}: {name}: {error!r}")
-    print(f"{len(SCENARIOS) - broken} passed, {broken} failed")
-    return 1 if broken else 0
+def starter(flavour, options):
+    return lambda binary: Server(binary, flavour, *options)
 
 
 if __name__ == "__main__":
-    # Whoever ends this ends the emulator too.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python upstream_openai_compatible.py path/to/filmgate")
-    # Nothing here is to be sent through a proxy.
-    os.environ["NO_PROXY"] = "*"
     # OpenAI has ended its own service; the dialect goes on.
     warnings.simplefilter("ignore", DeprecationWarning)
-    sys.exit(run(str(pathlib.Path(sys.argv[1]).resolve())))
+    judge([(f"{flavour}: {name}", scenario, starter(flavour, options)) for name, scenario, flavour, options in SCENARIOS])

@@ -1,5 +1,6 @@
 //! What a provider can do with a model, and whether a request asks for just that.
 
+use filmgate_core::facts::{Condition, Facts, Mode};
 use filmgate_core::frame_size::FrameSize;
 use filmgate_core::request::{InputRole, MediaKind, Refusal, Request, Shape};
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ pub struct Capabilities {
     pub sizes: Vec<OfferedSize>,
     pub default_size: FrameSize,
     pub audio: AudioMode,
+    /// What is made of a toggle when nothing is said.
+    pub audio_by_default: bool,
     /// `None`: there is no seed.
     pub seed: Option<SeedRange>,
     pub negative_prompt: bool,
@@ -19,6 +22,20 @@ pub struct Capabilities {
     pub inputs: Vec<InputSlot>,
     /// The keys of `provider_params` it takes.
     pub passthrough: Vec<String>,
+    /// UTF-16 units; `None`: nobody has said.
+    pub prompt_max_chars: Option<u32>,
+    /// Empty: whatever its inputs make of it.
+    pub modes: Vec<Mode>,
+    /// Frames a second, where they are always as many.
+    pub fps: Option<u32>,
+    pub constraints: Vec<Constraint>,
+}
+
+/// What goes together: where all of `when` holds, all of `require` has to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Constraint {
+    pub when: Vec<Condition>,
+    pub require: Vec<Condition>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +51,7 @@ pub struct OfferedSize {
 pub enum AudioMode {
     Always,
     Never,
-    /// As the request says; silent by default.
+    /// As the request says.
     Toggle,
 }
 
@@ -79,14 +96,72 @@ impl Capabilities {
         self.check_inputs(request, &mut refusals);
         self.check_absent(request, &mut refusals);
         self.check_passthrough(request, &mut refusals);
+        self.check_prompt(request, &mut refusals);
+        let shape = Shape {
+            seconds: Some(seconds),
+            size: Some(size),
+            audio: Some(audio),
+        };
         if refusals.is_empty() {
-            Ok(Shape {
-                seconds: Some(seconds),
-                size: Some(size),
-                audio: Some(audio),
-            })
+            refusals = self.violations(&self.facts(request, &shape));
+        }
+        if refusals.is_empty() {
+            Ok(shape)
         } else {
             Err(refusals)
+        }
+    }
+
+    /// What is known of an order of `shape`.
+    pub fn facts(&self, request: &Request, shape: &Shape) -> Facts {
+        let offered = shape.size.and_then(|size| self.offered(size));
+        Facts {
+            resolution: offered.map(|offered| offered.resolution.clone()),
+            aspect_ratio: offered.map(|offered| offered.aspect_ratio.clone()),
+            fps: self.fps,
+            ..Facts::of(request, Mode::of(request, &self.modes), shape)
+        }
+    }
+
+    /// What the constraints have against an order of which each part is offered.
+    fn violations(&self, facts: &Facts) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        for constraint in &self.constraints {
+            if !constraint
+                .when
+                .iter()
+                .all(|condition| facts.meet(condition))
+            {
+                continue;
+            }
+            for required in constraint
+                .require
+                .iter()
+                .filter(|required| !facts.meet(required))
+            {
+                let sent = facts.value(required.fact);
+                let sent = sent.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
+                let mut allowed = list(&required.among);
+                if !constraint.when.is_empty() {
+                    let because = constraint.when.iter().map(|condition| {
+                        format!("{} {}", condition.fact.as_str(), list(&condition.among))
+                    });
+                    allowed = format!("{allowed} beside {}", list(because));
+                }
+                refusals.push(refusal(required.fact.as_str(), sent, allowed));
+            }
+        }
+        refusals
+    }
+
+    fn check_prompt(&self, request: &Request, refusals: &mut Vec<Refusal>) {
+        let Some(most) = self.prompt_max_chars else {
+            return;
+        };
+        let units = request.prompt.encode_utf16().count();
+        if units > most as usize {
+            let sent = format!("a text of {units} UTF-16 units");
+            refusals.push(refusal("prompt", sent, format!("up to {most}")));
         }
     }
 
@@ -187,7 +262,7 @@ impl Capabilities {
             )),
             (AudioMode::Always, _) => Ok(true),
             (AudioMode::Never, _) => Ok(false),
-            (AudioMode::Toggle, wish) => Ok(wish.unwrap_or(false)),
+            (AudioMode::Toggle, wish) => Ok(wish.unwrap_or(self.audio_by_default)),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use filmgate_core::pricing::Tariff;
+
 use crate::durations::Lengths;
 use crate::model::{Model, Pair};
 
@@ -26,6 +28,7 @@ pub(crate) enum Part {
     Samples,
     Seed,
     Passthrough,
+    Tariff,
 }
 
 pub(crate) fn model(model: &Model) -> Result<(), CatalogueError> {
@@ -99,6 +102,9 @@ pub(crate) fn pair(pair: &Pair) -> Vec<(Part, String)> {
             format!("from {} to {} there is nothing", seed.min, seed.max),
         );
     }
+    for wrong in pair.tariff.iter().flat_map(Tariff::faults) {
+        fault(Part::Tariff, wrong.to_string());
+    }
     if let Some(twice) = twice(&capabilities.passthrough) {
         fault(Part::Passthrough, format!("{twice} stands twice"));
     }
@@ -142,10 +148,8 @@ mod tests {
         assert!(with("max_samples = 4", "max_samples = 5").contains("5 outputs"));
         assert!(with("min = 0, max = 4294967295", "min = 2, max = 1").contains("from 2 to 1"));
         assert!(with("[\"simulate\"]", "[\"a\", \"a\"]").contains("a stands twice"));
-        assert!(with("\"320x180\", \"640", "\"320x180\", \"320x180\", \"640").contains("320x180"));
-        assert!(
-            with("output_second = \"0.01\"", "output_second = \"-0.01\"").contains("not an amount")
-        );
+        assert!(with("\"640x360\"", "\"320x180\"").contains("320x180 stands twice"));
+        assert!(with("usd = \"0.01\"", "usd = \"-0.01\"").contains("not an amount"));
         assert!(with("audio =", "sound =").contains("unknown field"));
     }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use filmgate_core::frame_size::FrameSize;
 use filmgate_core::money::Nanos;
+use filmgate_core::pricing::Tariff;
 use filmgate_core::request::{InputRole, MediaKind, ModelId, ProviderName};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -15,7 +16,7 @@ use crate::Catalogue;
 use crate::capability::{AudioMode, Capabilities, InputSlot, OfferedSize, SeedRange};
 use crate::check::{self, Part};
 use crate::durations::{Durations, Lengths};
-use crate::model::{Model, ModelStatus, Pair, by_output_second, resolution};
+use crate::model::{Model, ModelStatus, Pair, resolution};
 
 /// Models of this maker are drawn by the built-in provider, and promise that.
 const OURS: &str = "filmgate/";
@@ -165,6 +166,7 @@ fn pair(declared: &Declared) -> Pair {
             sizes: sizes.collect(),
             default_size: declared.sizes.first().copied().unwrap_or(none),
             audio: declared.audio,
+            audio_by_default: false,
             seed: declared.seed.0,
             negative_prompt: declared.negative_prompt,
             max_samples: declared.max_samples,
@@ -174,8 +176,12 @@ fn pair(declared: &Declared) -> Pair {
                 .into_iter()
                 .collect(),
             passthrough: declared.passthrough.clone(),
+            prompt_max_chars: None,
+            modes: Vec::new(),
+            fps: None,
+            constraints: Vec::new(),
         },
-        price: declared.price.map(by_output_second),
+        tariff: declared.price.map(Tariff::by_output_second),
     }
 }
 
@@ -187,6 +193,7 @@ const fn key(part: Part) -> &'static str {
         Part::Samples => "sample_count",
         Part::Seed => "seed",
         Part::Passthrough => "passthrough",
+        Part::Tariff => "price",
     }
 }
 

@@ -19,7 +19,12 @@ use std::collections::BTreeMap;
 
 use filmgate_core::request::ModelId;
 
-const BUILT_IN: &[(&str, &str)] = &[("filmgate.toml", include_str!("../data/filmgate.toml"))];
+/// A file for each maker.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("filmgate.toml", include_str!("../data/filmgate.toml")),
+    ("google.toml", include_str!("../data/google.toml")),
+    ("runway.toml", include_str!("../data/runway.toml")),
+];
 
 /// All models, by id and by alias.
 #[derive(Debug, Clone)]

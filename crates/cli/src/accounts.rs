@@ -7,19 +7,22 @@ use std::time::Duration;
 use anyhow::Result;
 use filmgate_catalogue::AudioMode;
 use filmgate_core::address::AddressBlock;
-use filmgate_core::provider::{Credential, Secret};
+use filmgate_core::provider::{Credential, Provider, Secret};
 use filmgate_core::request::ProviderName;
 use filmgate_engine::{Account, Line, Network, Outside};
 use filmgate_providers::openai_compatible::OpenAiCompatible;
+use filmgate_providers::runway::Runway;
 use filmgate_testcard::{Testcard, TestcardService};
 use tower::util::BoxCloneSyncService;
 
-use crate::config::{ProviderConfig, ProviderKind, Server};
+use crate::config::{ProviderConfig, ProviderKind, Server, VendorAccount};
 
 /// The testcard answers from memory; asking often costs little.
 const TESTCARD_POLL_EVERY: Duration = Duration::from_millis(100);
 /// A video takes minutes; this is often enough for whoever watches.
 const SERVER_POLL_EVERY: Duration = Duration::from_secs(5);
+/// Runway asks for 5 s between two looks at a task at least; its SDKs wait 6.
+const RUNWAY_POLL_EVERY: Duration = Duration::from_secs(6);
 
 /// What is on: accounts by name, and the service behind the testcard where it is among them.
 pub(crate) struct Accounts {
@@ -48,11 +51,12 @@ impl Accounts {
                     drawn_here(name.clone(), service)
                 }
                 ProviderKind::OpenAiCompatible(server) => {
-                    let outside = match &outside {
-                        Some(made) => Outside::clone(made),
-                        None => outside.insert(Outside::new(opened.to_vec())?).clone(),
-                    };
-                    reached(name.clone(), server, outside)?
+                    reached(name.clone(), server, shared(&mut outside, opened)?)?
+                }
+                ProviderKind::Runway(account) => {
+                    let adapter = Runway::new(name.clone(), &account.base_url);
+                    let outside = shared(&mut outside, opened)?;
+                    bought(adapter, account, outside, RUNWAY_POLL_EVERY)?
                 }
             };
             let account = Account {
@@ -65,6 +69,13 @@ impl Accounts {
         }
         Ok(Self { by_name, testcard })
     }
+}
+
+fn shared(made: &mut Option<Outside>, opened: &[AddressBlock]) -> Result<Outside> {
+    Ok(match made {
+        Some(made) => made.clone(),
+        None => made.insert(Outside::new(opened.to_vec())?).clone(),
+    })
 }
 
 fn service() -> TestcardService {
@@ -100,5 +111,22 @@ fn reached(name: ProviderName, server: &Server, outside: Outside) -> Result<Acco
         Line::Network(Network::to(&server.base_url, outside)?),
         credential,
         SERVER_POLL_EVERY,
+    ))
+}
+
+fn bought(
+    adapter: impl Provider,
+    account: &VendorAccount,
+    outside: Outside,
+    poll_every: Duration,
+) -> Result<Account> {
+    let credential = Credential {
+        secret: account.api_key.clone(),
+    };
+    Ok(Account::new(
+        Arc::new(adapter),
+        Line::Network(Network::to(&account.base_url, outside)?),
+        credential,
+        poll_every,
     ))
 }

@@ -6,7 +6,7 @@
 mod keys;
 mod provider;
 
-pub(crate) use provider::{ProviderConfig, ProviderKind, Server};
+pub(crate) use provider::{ProviderConfig, ProviderKind, Server, VendorAccount};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -225,13 +225,19 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
         }
     }
     let sections = section(&figment, "providers", &mut faults);
-    let (providers, catalogue) = provider::read(&figment, sections, &mut faults);
+    let (mut providers, catalogue) = provider::read(&figment, sections, &mut faults);
+    let engine: EngineConfig = section(&figment, "engine", &mut faults);
+    if engine.providers_from_environment {
+        for (name, provider) in provider::from_environment() {
+            providers.entry(name.to_owned()).or_insert(provider);
+        }
+    }
     let mut config = Config {
         data: PathBuf::from(DATA),
         server: section(&figment, "server", &mut faults),
         store: section(&figment, "store", &mut faults),
         assets: section(&figment, "assets", &mut faults),
-        engine: section(&figment, "engine", &mut faults),
+        engine,
         security: section(&figment, "security", &mut faults),
         video: section(&figment, "video", &mut faults),
         billing: section(&figment, "billing", &mut faults),

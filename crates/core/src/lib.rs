@@ -13,6 +13,7 @@ pub mod time;
 
 pub mod address;
 pub mod asset;
+pub mod facts;
 pub mod frame_size;
 pub mod request;
 

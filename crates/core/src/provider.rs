@@ -316,6 +316,9 @@ pub struct Usage {
     pub output_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
+    /// What the vendor counts in credits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<u64>,
     /// What the vendor says the job cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Nanos>,

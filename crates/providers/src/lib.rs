@@ -5,3 +5,11 @@
 //! catalogue's, sending and repeating the engine's.
 
 pub mod openai_compatible;
+pub mod runway;
+
+mod inlined;
+#[cfg(test)]
+mod odd;
+mod path;
+mod redaction;
+mod retry_after;

@@ -10,9 +10,9 @@ mod complaint;
 mod flavour;
 mod form;
 mod passthrough;
-mod redaction;
+
 mod refusal;
-mod retry_after;
+
 mod submit;
 mod video;
 
@@ -32,20 +32,13 @@ use filmgate_core::provider::{
 };
 use filmgate_core::request::{ProviderName, Refusal, Request as VideoRequest};
 use http::{Method, Request, Response, StatusCode};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 
 use self::cancel::Cancel;
-use self::redaction::Redaction;
 use self::refusal::{refused, unreadable};
 use self::video::Video;
-
-/// What an id keeps in a path: everything else is escaped, whatever the server made it of.
-const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
+use crate::path;
+use crate::redaction::Redaction;
 
 /// The adapter of one such server.
 #[derive(Debug, Clone)]
@@ -86,7 +79,7 @@ impl OpenAiCompatible {
         native: &NativeId,
         token: &Token,
     ) -> Result<Request<Body>, Failure> {
-        let id = utf8_percent_encode(&native.0, IN_A_PATH);
+        let id = path::step(native);
         self.message(method, &format!("/videos/{id}"), token, Body::empty())
     }
 
@@ -114,7 +107,7 @@ impl OpenAiCompatible {
     /// Where an output is when the server itself hands it over. `variant` counts the outputs of a job that has several;
     /// without it the first one comes, everywhere.
     fn content(&self, native: &NativeId, variant: Option<u32>) -> String {
-        let id = utf8_percent_encode(&native.0, IN_A_PATH);
+        let id = path::step(native);
         let query = variant.map_or_else(String::new, |index| format!("?variant={index}"));
         format!("{}/videos/{id}/content{query}", self.base)
     }

@@ -42,6 +42,7 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<ExitCode> {
                 let models: Vec<&str> = server.models.iter().map(|model| &*model.id).collect();
                 format!(" at {}, for {}", server.base_url, models.join(", "))
             }
+            ProviderKind::Runway(account) => format!(" at {}", account.base_url),
         };
         let off = if provider.enabled { "" } else { ", off" };
         let kind = provider.kind.name();

@@ -1,5 +1,6 @@
 //! `filmgate dev upstream`: emulated vendors to try a gateway against, without accounts and without cost.
 
+use std::io;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,9 +8,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
+use filmgate_upstreams::emulator::{Running, Vendor};
 use filmgate_upstreams::films::Supply;
-use filmgate_upstreams::openai_compatible::{Config, Emulator, Flavour, Storage};
-use serde_json::json;
+use filmgate_upstreams::openai_compatible::{self, Flavour, Storage};
+use filmgate_upstreams::runway;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::print;
@@ -25,27 +28,19 @@ pub(crate) enum Command {
 pub(crate) enum Upstream {
     /// A self-hosted server that speaks OpenAI's /v1/videos.
     OpenaiCompatible(OpenaiCompatible),
+    /// An account at Runway.
+    Runway(Common),
 }
 
+/// What every vendor has.
 #[derive(Debug, clap::Args)]
-pub(crate) struct OpenaiCompatible {
+pub(crate) struct Common {
     /// Address and port. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Which server it is like.
-    #[arg(
-        long,
-        default_value = Flavour::OpenAi.as_str(),
-        value_parser = PossibleValuesParser::new(Flavour::ALL.map(Flavour::as_str))
-            .map(|name| Flavour::parse(&name).expect("only these are let through")),
-    )]
-    flavour: Flavour,
     /// Refuse calls without this key.
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
-    /// Serve this model; may be given more than once. Without it, every name is taken.
-    #[arg(long = "model", value_name = "NAME")]
-    models: Vec<String>,
     /// How long a job waits before it is begun.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     queue_seconds: Duration,
@@ -55,12 +50,29 @@ pub(crate) struct OpenaiCompatible {
     /// What the clips are like.
     #[arg(long, value_enum, default_value_t = Clips::AsOrdered)]
     clips: Clips,
-    /// Upload finished files to a bucket, as SGLang can.
-    #[arg(long)]
-    cloud_storage: bool,
     /// Refuse more than so many jobs at once with 429.
     #[arg(long, value_name = "JOBS")]
     max_running: Option<usize>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct OpenaiCompatible {
+    #[command(flatten)]
+    common: Common,
+    /// Which server it is like.
+    #[arg(
+        long,
+        default_value = Flavour::OpenAi.as_str(),
+        value_parser = PossibleValuesParser::new(Flavour::ALL.map(Flavour::as_str))
+            .map(|name| Flavour::parse(&name).expect("only these are let through")),
+    )]
+    flavour: Flavour,
+    /// Serve this model; may be given more than once. Without it, every name is taken.
+    #[arg(long = "model", value_name = "NAME")]
+    models: Vec<String>,
+    /// Upload finished files to a bucket, as SGLang can.
+    #[arg(long)]
+    cloud_storage: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -72,19 +84,33 @@ enum Clips {
 }
 
 pub(crate) async fn run(command: Command) -> Result<ExitCode> {
-    let Command::Upstream(Upstream::OpenaiCompatible(args)) = command;
+    let Command::Upstream(upstream) = command;
+    match upstream {
+        Upstream::OpenaiCompatible(args) => {
+            let (listen, flavour) = (args.common.listen, args.flavour);
+            let started = openai_compatible::Emulator::start(args.into()).await;
+            serve(started, listen, json!({"flavour": flavour.as_str()})).await
+        }
+        Upstream::Runway(args) => {
+            let listen = args.listen;
+            let started = runway::Emulator::start(args.into()).await;
+            serve(started, listen, json!({})).await
+        }
+    }
+}
+
+/// Tells where it is, and runs it until it is told to stop.
+async fn serve<V: Vendor>(
+    started: io::Result<Running<V>>,
+    listen: SocketAddr,
+    mut told: Value,
+) -> Result<ExitCode> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let listen = args.listen;
-    let flavour = args.flavour;
-    let upstream = Emulator::start(args.into())
-        .await
-        .with_context(|| format!("--listen: {listen} cannot be listened on"))?;
-    print::line(json!({
-        "base_url": upstream.base_url,
-        "control_url": format!("{}/_emulator", upstream.origin),
-        "flavour": flavour.as_str(),
-    }));
+    let upstream = started.with_context(|| format!("--listen: {listen} cannot be listened on"))?;
+    told["base_url"] = json!(upstream.base_url);
+    told["control_url"] = json!(format!("{}/_emulator", upstream.origin));
+    print::line(told);
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
@@ -93,25 +119,46 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-impl From<OpenaiCompatible> for Config {
-    fn from(args: OpenaiCompatible) -> Self {
+impl From<Clips> for Supply {
+    fn from(clips: Clips) -> Self {
+        match clips {
+            Clips::AsOrdered => Self::AsOrdered,
+            Clips::Tiny => Self::OneForAll,
+        }
+    }
+}
+
+impl From<Common> for runway::Config {
+    fn from(args: Common) -> Self {
         Self {
             listen: args.listen,
-            flavour: args.flavour,
             api_key: args.api_key,
-            models: args.models,
             queue: args.queue_seconds,
             render: args.render_seconds,
-            supply: match args.clips {
-                Clips::AsOrdered => Supply::AsOrdered,
-                Clips::Tiny => Supply::OneForAll,
-            },
+            supply: args.clips.into(),
+            max_running: args.max_running,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<OpenaiCompatible> for openai_compatible::Config {
+    fn from(args: OpenaiCompatible) -> Self {
+        let common = args.common;
+        Self {
+            listen: common.listen,
+            flavour: args.flavour,
+            api_key: common.api_key,
+            models: args.models,
+            queue: common.queue_seconds,
+            render: common.render_seconds,
+            supply: common.clips.into(),
             storage: if args.cloud_storage {
                 Storage::Cloud
             } else {
                 Storage::Local
             },
-            max_running: args.max_running,
+            max_running: common.max_running,
             ..Self::default()
         }
     }

@@ -71,6 +71,11 @@ impl<'a> Keys<'a> {
         self.take(key)
     }
 
+    /// Whether something stands under `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.left.contains_key(key)
+    }
+
     /// The value under `key` as it was written.
     pub(super) fn value(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);

@@ -12,6 +12,7 @@ use filmgate_core::money::Nanos;
 use filmgate_core::provider::Secret;
 use filmgate_core::request::ProviderName;
 use filmgate_providers::openai_compatible::{Flavour, check_base_url, passthrough_objection};
+use filmgate_providers::runway;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -20,6 +21,7 @@ use super::variable;
 
 const TESTCARD: &str = "testcard";
 const OPENAI_COMPATIBLE: &str = "openai-compatible";
+const RUNWAY: &str = "runway";
 /// What stands for telling the flavours apart by their answers.
 const AUTO: &str = "auto";
 const MOST_NAME_BYTES: usize = 64;
@@ -42,6 +44,15 @@ pub(crate) struct ProviderConfig {
 pub(crate) enum ProviderKind {
     Testcard,
     OpenAiCompatible(Server),
+    Runway(VendorAccount),
+}
+
+/// An account at a vendor whose address and models are known.
+#[derive(Debug, Clone)]
+pub(crate) struct VendorAccount {
+    /// The vendor's own, unless something else stands in for it.
+    pub(crate) base_url: Url,
+    pub(crate) api_key: Secret,
 }
 
 /// A server that speaks OpenAI's `/v1/videos`.
@@ -72,6 +83,7 @@ impl ProviderKind {
         match self {
             Self::Testcard => TESTCARD,
             Self::OpenAiCompatible(_) => OPENAI_COMPATIBLE,
+            Self::Runway(_) => RUNWAY,
         }
     }
 }
@@ -141,10 +153,16 @@ fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usiz
             let (server, read) = server(name, enabled, keys);
             (ProviderKind::OpenAiCompatible(server), read)
         }
+        RUNWAY => {
+            let account = vendor(runway::BASE_URL, runway::KEY_VARIABLE, enabled, keys);
+            (ProviderKind::Runway(account), Vec::new())
+        }
         other => {
             keys.fault(
                 "kind",
-                format!("{other:?} was given, and {TESTCARD} and {OPENAI_COMPATIBLE} are allowed"),
+                format!(
+                    "{other:?} was given, and {TESTCARD}, {OPENAI_COMPATIBLE} and {RUNWAY} are allowed"
+                ),
             );
             return None;
         }
@@ -157,6 +175,54 @@ fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usiz
         kind,
     };
     Some((config, read))
+}
+
+/// An account whose key is written down, or in the variable that usually holds it.
+fn vendor(
+    base_url_known: &str,
+    key_variable: &str,
+    enabled: bool,
+    keys: &mut Keys<'_>,
+) -> VendorAccount {
+    let base_url = if keys.has("base_url") {
+        base_url(keys)
+    } else {
+        Url::parse(base_url_known).expect("an adapter knows its vendor's address")
+    };
+    let written = keys.has("api_key");
+    let api_key = api_key(enabled, keys).or_else(|| {
+        (!written)
+            .then(|| variable(key_variable))
+            .flatten()
+            .map(Secret::new)
+    });
+    if api_key.is_none() && enabled && !written {
+        keys.fault(
+            "api_key",
+            format!("it is required, unless the variable {key_variable} is set"),
+        );
+    }
+    VendorAccount {
+        base_url,
+        api_key: api_key.unwrap_or_else(|| Secret::new("")),
+    }
+}
+
+/// The vendors whose usual variable holds a key, by the name they have then.
+pub(super) fn from_environment() -> impl Iterator<Item = (&'static str, ProviderConfig)> {
+    let vendors = [(RUNWAY, runway::BASE_URL, runway::KEY_VARIABLE)];
+    vendors
+        .into_iter()
+        .filter_map(|(name, base_url, key_variable)| {
+            let api_key = Secret::new(variable(key_variable)?);
+            let base_url = Url::parse(base_url).expect("an adapter knows its vendor's address");
+            let kind = ProviderKind::Runway(VendorAccount { base_url, api_key });
+            let config = ProviderConfig {
+                kind,
+                ..ProviderConfig::default()
+            };
+            Some((name, config))
+        })
 }
 
 fn server(name: &str, enabled: bool, keys: &mut Keys<'_>) -> (Server, Vec<usize>) {
@@ -395,7 +461,7 @@ passthrough = ["guidance_scale"]
     fn server(config: &Config) -> &Server {
         match &config.providers["gpu-box"].kind {
             ProviderKind::OpenAiCompatible(server) => server,
-            other @ ProviderKind::Testcard => panic!("{other:?}"),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -416,7 +482,7 @@ passthrough = ["guidance_scale"]
         assert_eq!(model.name, "Wan on our own");
         let pair = &model.pairs[0];
         assert_eq!(pair.native_model, "Wan-AI/Wan2.2-T2V-A14B");
-        assert!(pair.price.is_some());
+        assert!(pair.tariff.is_some());
         assert_eq!(pair.capabilities.duration.default, 4);
         assert_eq!(pair.capabilities.passthrough, ["guidance_scale"]);
         assert_eq!(pair.capabilities.max_samples, 2);
@@ -431,7 +497,7 @@ passthrough = ["guidance_scale"]
         assert_eq!((provider.poll_every, provider.deadline), (None, None));
         let model = config.catalogue.find(&ModelId("a/b".into())).unwrap();
         let capabilities = &model.pairs[0].capabilities;
-        assert_eq!(model.pairs[0].price, None);
+        assert_eq!(model.pairs[0].tariff, None);
         assert_eq!(
             (capabilities.audio, capabilities.seed),
             (AudioMode::Never, None)

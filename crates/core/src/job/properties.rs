@@ -15,7 +15,7 @@ use crate::frame_size::FrameSize;
 use crate::id::{AssetId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
 use crate::ledger::{Account, PostingKind};
 use crate::money::{BasisPoints, Delta, Nanos};
-use crate::pricing::{Meter, PriceRules};
+use crate::pricing::PriceRules;
 use crate::provider::{Delivery, NativeId, Source, SubmitRepeat, Usage};
 use crate::request::{ModelId, ProviderName, Request, Shape};
 use crate::time::UnixTime;
@@ -27,11 +27,7 @@ fn nanos(value: i64) -> Nanos {
 }
 
 fn candidate(name: usize, submit_repeat: SubmitRepeat, priced: bool) -> Candidate {
-    let price = priced.then(|| PriceRules {
-        meters: vec![Meter::OutputSecond {
-            price_nanos: nanos(10_000_000),
-        }],
-    });
+    let price = priced.then(|| PriceRules::by_output_second(nanos(10_000_000)));
     Candidate {
         provider: ProviderName(format!("p{name}")),
         native_model: "m".into(),

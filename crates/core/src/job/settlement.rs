@@ -68,7 +68,7 @@ impl Change<'_> {
         let exact = candidate
             .price
             .as_ref()
-            .and_then(|price| price.settle(&measured, usage));
+            .and_then(|price| price.settle(&candidate.shape, &measured, usage));
         let cost = exact.or(candidate.quote).or(usage.cost);
         let cost = match billed {
             Billed::Yes => cost,

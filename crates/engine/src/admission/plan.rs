@@ -138,11 +138,15 @@ impl Parts {
             });
             match shape {
                 Ok(shape) => {
+                    let facts = pair.facts(request, &shape);
                     let candidate = Candidate {
                         provider: pair.provider.clone(),
                         native_model: pair.native_model.clone(),
+                        price: pair
+                            .tariff
+                            .as_ref()
+                            .and_then(|tariff| tariff.rules_for(&facts)),
                         shape,
-                        price: pair.price.clone(),
                         quote: None,
                         submit_repeat: account.provider.protocol().submit_repeat,
                     };
@@ -178,15 +182,16 @@ fn offer(
     request: &Request,
     terms: Terms,
 ) -> Offer<(Candidate, Vec<PriceLine>)> {
-    let lines = pair
-        .price
+    let (price, shape, samples) = (&candidate.price, &candidate.shape, request.sample_count);
+    let lines = price.as_ref().and_then(|price| price.quote(shape, samples));
+    let reserve = price
         .as_ref()
-        .and_then(|price| price.quote(&candidate.shape, request.sample_count));
+        .and_then(|price| price.reserve(shape, samples));
     let cost = lines.as_deref().and_then(total);
     Offer {
         provider: pair.provider.clone(),
         cost,
-        hold: cost.and_then(|cost| cost.marked_up(terms.markup, Rounding::Up)),
+        hold: reserve.and_then(|cost| cost.marked_up(terms.markup, Rounding::Up)),
         healthy: true,
         with: (
             Candidate {

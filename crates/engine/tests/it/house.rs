@@ -42,10 +42,10 @@ provider = "scripted"
 native_model_id = "one"
 duration = { min = 1, max = 20, default = 4 }
 default_size = "320x180"
-sizes = { "16:9" = ["320x180"] }
+sizes = { 180p = { "16:9" = "320x180" } }
 audio = "never"
 max_samples = 4
-price = { output_second = "0.01" }
+prices = [{ meter = "output_second", usd = "0.01", source = "a test", as_of = "2026-11-23", confidence = "ours" }]
 
 [[models]]
 id = "demo/unpriced"
@@ -57,7 +57,7 @@ provider = "scripted"
 native_model_id = "two"
 duration = { min = 1, max = 20, default = 4 }
 default_size = "320x180"
-sizes = { "16:9" = ["320x180"] }
+sizes = { 180p = { "16:9" = "320x180" } }
 audio = "never"
 max_samples = 4
 "#;

@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use super::OpenAiCompatible;
 use super::flavour::Flavour;
-use super::redaction::Redaction;
 use super::refusal::{refused, unreadable};
-use super::retry_after;
 use super::video::Video;
+use crate::redaction::Redaction;
+use crate::retry_after;
 
 /// vLLM-Omni waits two seconds for the work to stop, and answers 409 where that was not enough. So often it is asked.
 const MOST_DELETES: u32 = 3;

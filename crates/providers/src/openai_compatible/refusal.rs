@@ -5,8 +5,8 @@ use filmgate_core::failure::{Billed, Failure, FailureCode};
 use http::Response;
 
 use super::complaint::Complaint;
-use super::redaction::Redaction;
-use super::retry_after;
+use crate::redaction::Redaction;
+use crate::retry_after;
 
 /// Words of a complaint, as they are compared: lower-case letters and digits alone.
 const MODERATION: [&str; 3] = ["contentpolicy", "moderation", "safety"];

@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::complaint::Complaint;
 use super::form::Form;
-use super::redaction::Redaction;
 use super::refusal::{complained, may_have_been_taken, refused, unreadable};
 use super::video::Video;
 use super::{OpenAiCompatible, passthrough};
+use crate::redaction::Redaction;
 
 impl OpenAiCompatible {
     /// As the SDK sends it: a form even without a file. What the request does not say is left to the server, save length

@@ -13,11 +13,10 @@ use serde_json::{Map, Value};
 use super::OpenAiCompatible;
 use super::complaint::Complaint;
 use super::flavour::Flavour;
-use super::redaction::Redaction;
 use super::refusal::complained;
+use crate::path::is_id;
+use crate::redaction::Redaction;
 
-/// A longer id is none that could be put into an address.
-const MOST_ID_BYTES: usize = 2048;
 /// Reported lengths beyond this are a mistake.
 const MOST_SECONDS: f64 = 86_400.0;
 
@@ -172,11 +171,6 @@ fn unknown_word(word: &str) -> Failure {
             "the provider says that the job is {shown:?}; it may be queued, in_progress, completed or failed"
         ),
     )
-}
-
-/// An id that can be put into an address: not empty, and no step up the path, which no escaping would hide.
-fn is_id(text: &str) -> bool {
-    !matches!(text, "" | "." | "..") && text.len() <= MOST_ID_BYTES
 }
 
 fn text(body: &Map<String, Value>, name: &str) -> Option<String> {

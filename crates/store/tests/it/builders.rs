@@ -18,7 +18,7 @@ use filmgate_core::job::{
 };
 use filmgate_core::key::{Key, KeyTerms, Role, Workspace};
 use filmgate_core::money::{BasisPoints, Delta, Nanos};
-use filmgate_core::pricing::{Meter, PriceRules};
+use filmgate_core::pricing::PriceRules;
 use filmgate_core::provider::{Delivery, NativeId, SubmitRepeat, Usage};
 use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::{Input, InputRole, MediaKind, ModelId, ProviderName, Request, Shape};
@@ -345,11 +345,7 @@ fn candidate(name: &str) -> Candidate {
             size: Some(FrameSize::new(1280, 720)),
             audio: Some(false),
         },
-        price: Some(PriceRules {
-            meters: vec![Meter::OutputSecond {
-                price_nanos: nanos(10_000_000),
-            }],
-        }),
+        price: Some(PriceRules::by_output_second(nanos(10_000_000))),
         quote: Some(nanos(40_000_000)),
         submit_repeat: SubmitRepeat::Lookup,
     }

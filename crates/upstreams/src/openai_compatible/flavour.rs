@@ -10,9 +10,11 @@ use filmgate_core::time::UnixTime;
 use serde_json::{Value, json};
 
 use super::Storage;
-use super::fault::Failure;
-use super::jobs::{Job, Phase};
 use super::order::Order;
+use crate::fault::Failure;
+use crate::jobs::{self, Phase};
+
+type Job = jobs::Job<Order>;
 
 /// Which server is emulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -5,45 +5,14 @@
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::header;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::refusal::Refusal;
+use crate::sent::{self, Encoding, Reference};
 
 /// The largest JSON body that is read. Files in multipart are not kept and have no bound.
 const MOST_JSON_BYTES: usize = 256 << 20;
-/// Longer values are told by their beginning and their length.
-const LONGEST_SHOWN: usize = 256;
-
-/// How a body was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Encoding {
-    #[serde(rename = "multipart/form-data")]
-    Multipart,
-    #[serde(rename = "application/json")]
-    Json,
-    #[serde(rename = "other")]
-    Other,
-}
-
-/// A picture, a film or a sound that a create brought or named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reference {
-    /// The field it came in.
-    pub field: String,
-    /// Of a file part.
-    pub file_name: Option<String>,
-    pub content_type: Option<String>,
-    /// What it is named by, where its bytes were not sent.
-    pub url: Option<String>,
-    /// Of the bytes, where they were sent: in a file part or a `data:` URL.
-    pub bytes: Option<u64>,
-    /// Lower-case hexadecimal.
-    pub sha256: Option<String>,
-}
 
 /// The body of a create.
 #[derive(Debug)]
@@ -148,17 +117,7 @@ impl Form {
 
     /// The fields as a test is shown them.
     pub(crate) fn shown(&self) -> Map<String, Value> {
-        let shown = |value: &Value| match value {
-            Value::String(text) if text.len() > LONGEST_SHOWN => {
-                let beginning: String = text.chars().take(LONGEST_SHOWN / 4).collect();
-                Value::String(format!("{beginning}\u{2026} ({} bytes)", text.len()))
-            }
-            other => other.clone(),
-        };
-        self.fields
-            .iter()
-            .map(|(name, value)| (name.clone(), shown(value)))
-            .collect()
+        sent::shown(&self.fields)
     }
 }
 
@@ -182,7 +141,7 @@ fn collect(field: &str, value: &Value, found: &mut Vec<Reference>) {
                 collect(field, &inner, found);
             }
         }
-        Value::String(text) => found.push(named(field, text)),
+        Value::String(text) => found.push(Reference::named(field, text)),
         Value::Array(values) => {
             for value in values {
                 collect(field, value, found);
@@ -197,32 +156,5 @@ fn collect(field: &str, value: &Value, found: &mut Vec<Reference>) {
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-fn named(field: &str, url: &str) -> Reference {
-    let data = url
-        .strip_prefix("data:")
-        .and_then(|rest| rest.split_once(";base64,"))
-        .and_then(|(kind, data)| Some((kind.to_owned(), STANDARD.decode(data).ok()?)));
-    let nameless = Reference {
-        field: field.to_owned(),
-        file_name: None,
-        content_type: None,
-        url: None,
-        bytes: None,
-        sha256: None,
-    };
-    match data {
-        Some((kind, bytes)) => Reference {
-            content_type: Some(kind),
-            bytes: Some(bytes.len() as u64),
-            sha256: Some(hex::encode(Sha256::digest(&bytes))),
-            ..nameless
-        },
-        None => Reference {
-            url: Some(url.to_owned()),
-            ..nameless
-        },
     }
 }

@@ -5,9 +5,11 @@ use serde_json::{Map, Value};
 
 use super::Config;
 use super::flavour::Flavour;
-use super::form::{Encoding, Form, Reference};
+use super::form::Form;
 use super::refusal::Refusal;
 use crate::films::Cut;
+use crate::jobs;
+use crate::sent::{Encoding, Reference};
 
 const DEFAULT_SECONDS: u32 = 4;
 const MOST_OUTPUTS: u32 = 10;
@@ -29,7 +31,7 @@ const REFERENCES: [&str; 10] = [
 
 /// One create, understood.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub struct Order {
     pub(crate) prompt: String,
     pub(crate) model: Option<String>,
     pub(crate) seconds: u32,
@@ -85,9 +87,30 @@ impl Order {
         };
         Ok(order)
     }
+}
 
-    /// The clip of output `output`, counted from 0.
-    pub(crate) fn cut(&self, output: u32) -> Cut {
+impl jobs::Order for Order {
+    fn prompt(&self) -> &str {
+        &self.prompt
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    fn cut(&self, output: u32) -> Cut {
         Cut {
             size: self.frame,
             seconds: self.seconds,

@@ -5,8 +5,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::fault::Status;
 use super::flavour::Flavour;
+use crate::fault::Status;
 
 /// A call that is refused. Which body it has is the flavour's to say.
 #[derive(Debug, Clone)]

@@ -3,24 +3,26 @@
 //! Not here: the emulator's own routes (`control`).
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::content::{self, Meter, PAGE_FOR_PEOPLE};
-use super::fault::{ContentFault, Ending, PollFault, Script, Spoilt, Status, SubmitFault};
 use super::flavour::{Flavour, Occasion, View};
-use super::form::{Encoding, Form};
-use super::jobs::{Farewell, Job, Phase, Plan, count, lock};
+use super::form::Form;
 use super::order::Order;
 use super::refusal::Refusal;
-use super::{Emulator, Storage, control};
+use super::{Emulator, Storage};
+use crate::emulator::{Created, Uncreated, bearer, origin};
+use crate::fault::{PollFault, Spoilt};
+use crate::jobs::{self, Farewell, Phase, count};
+use crate::sent::Encoding;
+
+type Job = jobs::Job<Order>;
 
 const DEFAULT_PAGE: usize = 20;
 const LARGEST_PAGE: usize = 100;
@@ -28,7 +30,7 @@ const LARGEST_PAGE: usize = 100;
 const UNKNOWN_STATUS: &str = "post_processing";
 
 /// Everything this server answers.
-pub(crate) fn router(emulator: Emulator) -> Router {
+pub(crate) fn router(emulator: &Emulator) -> Router<Emulator> {
     let flavour = emulator.flavour();
     let mut one = get(poll);
     if flavour.has_delete() {
@@ -53,19 +55,11 @@ pub(crate) fn router(emulator: Emulator) -> Router {
     if emulator.config().storage == Storage::Cloud {
         router = router.route("/bucket/{id}/{file}", get(uploaded));
     }
-    router
-        .nest("/_emulator", control::router())
-        .fallback(nowhere)
-        .method_not_allowed_fallback(not_so)
-        .with_state(emulator)
+    router.fallback(nowhere).method_not_allowed_fallback(not_so)
 }
 
 async fn authorise(State(emulator): State<Emulator>, request: Request, next: Next) -> Response {
-    let key = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
+    let key = bearer(request.headers());
     match &emulator.config().api_key {
         Some(wanted) if key != Some(wanted) => Refusal::key().answer(emulator.flavour()),
         _ => next.run(request).await,
@@ -115,50 +109,22 @@ async fn accept(
     remixed_from: Option<String>,
     origin: String,
 ) -> Result<Response, Refusal> {
-    let mut script = Script::of_prompt(&order.prompt)
-        .map_err(|unknown| Refusal::bad_request(unknown.to_string()))?;
-    emulator
-        .films()
-        .check(&order.cut(0))
-        .map_err(Refusal::bad_request)?;
-    let index = emulator.jobs().note_submit(&order.prompt);
-    let standing = emulator.standing();
-    script.fall_back_to(&standing.script);
-    let fault = standing
-        .submit()
-        .or_else(|| script.submit.at(index).cloned());
-    if let Some(SubmitFault::Refused(how)) = &fault {
-        return Ok(spoil(emulator, how, StatusCode::OK, &Value::Null).await);
-    }
-    let config = emulator.config();
-    let late = script.slow_submit;
-    let plan = Plan {
-        queue: script.queue.unwrap_or(config.queue),
-        render: match script.ending {
-            Some(Ending::Stuck) => None,
-            Some(Ending::Fails(_)) | None => Some(script.render.unwrap_or(config.render)),
-        },
-        remixed_from,
-    };
-    let now = emulator.now();
     let flavour = emulator.flavour();
-    let job = emulator
-        .jobs()
-        .accept(order, script, plan, now, |digits, order| {
+    let created = emulator
+        .create(order, remixed_from, |digits, order| {
             flavour.id(digits, order)
         })
-        .map_err(|_full| Refusal::full(config.max_running.unwrap_or(usize::MAX)))?;
-    emulator.changed();
-    if let Some(late) = late {
-        tokio::select! {
-            () = tokio::time::sleep(late) => {}
-            () = emulator.stopping().cancelled() => {}
-        }
-    }
+        .await;
+    let (job, spoilt) = match created {
+        Ok(Created::Job(job, spoilt)) => (job, spoilt),
+        Ok(Created::Answer(answer)) => return Ok(answer),
+        Err(Uncreated::Unfit(why)) => return Err(Refusal::bad_request(why)),
+        Err(Uncreated::Full(most)) => return Err(Refusal::full(most)),
+    };
     let (status, body) = flavour.tell(&job, &view(emulator, Occasion::Submit, origin));
-    Ok(match &fault {
-        Some(SubmitFault::Accepted(how)) => spoil(emulator, how, status, &body).await,
-        Some(SubmitFault::Refused(_)) | None => (status, Json(body)).into_response(),
+    Ok(match &spoilt {
+        Some(how) => emulator.spoil(how, status, &body).await,
+        None => (status, Json(body)).into_response(),
     })
 }
 
@@ -174,7 +140,7 @@ async fn poll(
         Err(unknown) => {
             return match standing {
                 Some(PollFault::Spoilt(how)) => {
-                    spoil(&emulator, &how, StatusCode::OK, &Value::Null).await
+                    emulator.spoil(&how, StatusCode::OK, &Value::Null).await
                 }
                 Some(PollFault::UnknownStatus) | None => unknown.answer(emulator.flavour()),
             };
@@ -195,7 +161,7 @@ async fn poll(
             body["status"] = json!(UNKNOWN_STATUS);
             Json(body).into_response()
         }
-        Some(PollFault::Spoilt(how)) => spoil(&emulator, &how, status, &body).await,
+        Some(PollFault::Spoilt(how)) => emulator.spoil(&how, status, &body).await,
     }
 }
 
@@ -275,7 +241,7 @@ async fn delete(
     let view = view(&emulator, Occasion::Delete, origin(&headers));
     let body = flavour.tell_deleted(&job, &view);
     match fault {
-        Some(how) => spoil(&emulator, &how, StatusCode::OK, &body).await,
+        Some(how) => emulator.spoil(&how, StatusCode::OK, &body).await,
         None => Json(body).into_response(),
     }
 }
@@ -362,36 +328,13 @@ async fn deliver(
         }
         _ => return Err(Refusal::not_found("Generation is still in-progress")),
     }
-    let fault = emulator
-        .standing()
-        .content()
-        .or_else(|| job.script.content.at(index).cloned());
-    match &fault {
-        Some(ContentFault::Spoilt(Spoilt::Stalled)) => emulator.gate().pass().await,
-        Some(ContentFault::Spoilt(how)) => {
-            return Ok(spoil(emulator, how, StatusCode::OK, &Value::Null).await);
-        }
-        _ => {}
-    }
-    let film = emulator
-        .films()
-        .load(job.order.cut(output))
-        .await
-        .map_err(|fault| {
-            Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string())
-        })?;
-    *lock(&job.sha256) = Some(film.sha256.clone());
     let range = headers
         .get(header::RANGE)
         .filter(|_| flavour.serves_ranges());
-    let meter = Meter {
-        counters: [
-            Arc::clone(&job.content_bytes),
-            Arc::clone(&emulator.calls().content_bytes),
-        ],
-        changed: emulator.watched().clone(),
-    };
-    let mut answer = content::deliver(&film, range, fault.as_ref(), emulator.gate(), meter);
+    let delivered = emulator.deliver(job, index, output, range).await;
+    let mut answer = delivered.map_err(|fault| {
+        Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string())
+    })?;
     if flavour == Flavour::Litellm {
         answer.headers_mut().insert(
             header::CONTENT_DISPOSITION,
@@ -425,35 +368,6 @@ async fn not_so(State(emulator): State<Emulator>) -> Response {
         .answer(emulator.flavour())
 }
 
-/// An answer as the fault would have it, in place of an honest one.
-async fn spoil(emulator: &Emulator, how: &Spoilt, status: StatusCode, honest: &Value) -> Response {
-    let flavour = emulator.flavour();
-    let json = [(header::CONTENT_TYPE, "application/json")];
-    match how {
-        Spoilt::Dropped => content::dropped(),
-        Spoilt::Empty => json.into_response(),
-        Spoilt::Truncated => {
-            let text = honest.to_string();
-            let half: String = text.chars().take(text.chars().count() / 2).collect();
-            (json, half).into_response()
-        }
-        Spoilt::Html => Html(PAGE_FOR_PEOPLE).into_response(),
-        Spoilt::ErrorIn200 => {
-            let error = Refusal::on_order(&Status {
-                code: 500,
-                retry_after_seconds: None,
-                moderation: false,
-            });
-            Json(error.body(flavour)).into_response()
-        }
-        Spoilt::Status(status) => Refusal::on_order(status).answer(flavour),
-        Spoilt::Stalled => {
-            emulator.gate().pass().await;
-            (status, Json(honest)).into_response()
-        }
-    }
-}
-
 fn view(emulator: &Emulator, occasion: Occasion, origin: String) -> View<'_> {
     View {
         now: emulator.now(),
@@ -466,15 +380,6 @@ fn view(emulator: &Emulator, occasion: Occasion, origin: String) -> View<'_> {
             .first()
             .map_or("emulated", String::as_str),
     }
-}
-
-/// Where the client reached this server.
-fn origin(headers: &HeaderMap) -> String {
-    let host = headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
-    format!("http://{host}")
 }
 
 pub(crate) fn not_found(id: &str) -> Refusal {

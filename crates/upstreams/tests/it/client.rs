@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use filmgate_core::time::UnixTime;
+use filmgate_upstreams::JobRecord;
 use filmgate_upstreams::clock::Clock;
 use filmgate_upstreams::films::Supply;
-use filmgate_upstreams::openai_compatible::{Config, Emulator, Flavour, JobRecord, Running};
+use filmgate_upstreams::openai_compatible::{Config, Emulator, Flavour, Running};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

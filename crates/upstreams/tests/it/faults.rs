@@ -1,6 +1,7 @@
 //! Each directive, as a client meets it. Where a client would hide the fault, over a plain connection.
 
-use filmgate_upstreams::openai_compatible::{Flavour, PromptCounts};
+use filmgate_upstreams::PromptCounts;
+use filmgate_upstreams::openai_compatible::Flavour;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::pin;

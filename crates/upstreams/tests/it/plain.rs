@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use filmgate_upstreams::films::Supply;
-use filmgate_upstreams::openai_compatible::{Config, Counts, Flavour, PromptCounts};
+use filmgate_upstreams::openai_compatible::{Config, Flavour};
+use filmgate_upstreams::{Counts, PromptCounts};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -9,7 +9,6 @@ use axum::extract::State;
 use axum::response::Response;
 use filmgate_catalogue::{AudioMode, Model, ModelStatus, Pair};
 use filmgate_core::money::Nanos;
-use filmgate_core::pricing::Meter;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -196,15 +195,13 @@ impl PairView {
         let detail = detail(capabilities);
         let supported: Vec<&'static str> = detail.keys().copied().collect();
         let pricing: Vec<PriceView> = pair
-            .price
+            .tariff
             .iter()
-            .flat_map(|price| &price.meters)
-            .map(|meter| match meter {
-                Meter::OutputSecond { price_nanos } => PriceView {
-                    meter: "output_second",
-                    price_nanos: price_nanos.get(),
-                    currency: "usd",
-                },
+            .flat_map(|tariff| &tariff.rules)
+            .map(|rule| PriceView {
+                meter: rule.meter.as_str(),
+                price_nanos: rule.price_nanos.get(),
+                currency: "usd",
             })
             .collect();
         let mut input_types = vec!["text"];

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use super::fault::{ContentFault, PollFault, Script, Sequence, Spoilt, SubmitFault};
-use super::jobs::count;
+use crate::fault::{ContentFault, PollFault, Script, Sequence, Spoilt, SubmitFault};
+use crate::jobs::count;
 
 /// Directives that hold until others take their place, and how many calls have met them.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 //! How a job stands follows from the time; nothing runs for it. What a server forgets, by a delete or by a
 //! restart, stays in the book, so that a test can still prove what happened.
 //!
-//! Not here: HTTP (`routes`), how a job is shown to clients (`flavour`).
+//! Not here: HTTP, how a job is shown to clients: each vendor's own business.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,20 +14,32 @@ use filmgate_core::time::UnixTime;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::fault::{Ending, Failure, Script};
-use super::form::{Encoding, Reference};
-use super::order::Order;
+use crate::fault::{Ending, Failure, Script};
+use crate::films::Cut;
+use crate::sent::{Encoding, Reference};
 
 /// An instant no job reaches.
 const NEVER: UnixTime = UnixTime::from_millis(i64::MAX);
 
+/// What a create asks for, whatever the vendor.
+pub trait Order: std::fmt::Debug + Send + Sync + 'static {
+    fn prompt(&self) -> &str;
+    fn model(&self) -> Option<&str>;
+    fn encoding(&self) -> Encoding;
+    fn references(&self) -> &[Reference];
+    /// Everything that was sent, but the prompt and files.
+    fn fields(&self) -> &Map<String, Value>;
+    /// The clip of output `output`, counted from 0.
+    fn cut(&self, output: u32) -> Cut;
+}
+
 /// One accepted create.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct Job<O> {
     /// In the order of acceptance, from 0; unlike the id, only for the book.
     number: u64,
     pub(crate) id: String,
-    pub(crate) order: Order,
+    pub(crate) order: O,
     pub(crate) script: Script,
     pub(crate) remixed_from: Option<String>,
     pub(crate) accepted_at: UnixTime,
@@ -80,19 +92,19 @@ pub(crate) struct Full;
 
 /// All jobs of one server.
 #[derive(Debug)]
-pub(crate) struct Jobs {
+pub(crate) struct Jobs<O> {
     most_running: Option<usize>,
     nonce: String,
-    book: Mutex<Book>,
+    book: Mutex<Book<O>>,
 }
 
-#[derive(Debug, Default)]
-struct Book {
+#[derive(Debug)]
+struct Book<O> {
     /// Every job ever accepted.
-    all: Vec<Arc<Job>>,
+    all: Vec<Arc<Job<O>>>,
     /// Those the server remembers.
-    by_id: HashMap<String, Arc<Job>>,
-    by_number: BTreeMap<u64, Arc<Job>>,
+    by_id: HashMap<String, Arc<Job<O>>>,
+    by_number: BTreeMap<u64, Arc<Job<O>>>,
     /// Those whose end lies ahead, by their end.
     running: BTreeSet<(UnixTime, u64)>,
     most_running: usize,
@@ -174,7 +186,7 @@ pub(crate) struct Plan {
     pub(crate) remixed_from: Option<String>,
 }
 
-impl Job {
+impl<O: Order> Job<O> {
     pub(crate) fn phase(&self, now: UnixTime) -> Phase {
         if self.ends_at.is_some_and(|end| end <= now) {
             return match self.script.ending {
@@ -217,8 +229,8 @@ impl Job {
         };
         JobRecord {
             id: self.id.clone(),
-            prompt: self.order.prompt.clone(),
-            model: self.order.model.clone(),
+            prompt: self.order.prompt().to_owned(),
+            model: self.order.model().map(str::to_owned),
             status: match phase {
                 _ if cancelled => "cancelled",
                 _ if under_way && aborted.is_some() => "lost",
@@ -243,20 +255,20 @@ impl Job {
             deletes: self.deletes.load(Ordering::Relaxed),
             content_bytes: self.content_bytes.load(Ordering::Relaxed),
             sha256: lock(&self.sha256).clone(),
-            encoding: self.order.encoding,
-            references: self.order.references.clone(),
-            fields: self.order.fields.clone(),
+            encoding: self.order.encoding(),
+            references: self.order.references().to_vec(),
+            fields: self.order.fields().clone(),
         }
     }
 }
 
-impl Jobs {
+impl<O: Order> Jobs<O> {
     /// `nonce` keeps the ids of one process from those of another.
     pub(crate) fn new(nonce: [u8; 8], most_running: Option<usize>) -> Self {
         Self {
             most_running,
             nonce: hex::encode(nonce),
-            book: Mutex::default(),
+            book: Mutex::new(Book::empty()),
         }
     }
 
@@ -271,12 +283,12 @@ impl Jobs {
     /// Makes a job.
     pub(crate) fn accept(
         &self,
-        order: Order,
+        order: O,
         script: Script,
         plan: Plan,
         now: UnixTime,
-        name: impl FnOnce(&str, &Order) -> String,
-    ) -> Result<Arc<Job>, Full> {
+        name: impl FnOnce(&str, &O) -> String,
+    ) -> Result<Arc<Job<O>>, Full> {
         let mut book = lock(&self.book);
         book.settle(now);
         if self
@@ -309,12 +321,12 @@ impl Jobs {
         Ok(job)
     }
 
-    pub(crate) fn find(&self, id: &str) -> Option<Arc<Job>> {
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Job<O>>> {
         lock(&self.book).by_id.get(id).cloned()
     }
 
     /// Makes the server forget a job. `false` if somebody else did.
-    pub(crate) fn forget(&self, job: &Job, why: Farewell, now: UnixTime) -> bool {
+    pub(crate) fn forget(&self, job: &Job<O>, why: Farewell, now: UnixTime) -> bool {
         lock(&self.book).forget(job, why, now)
     }
 
@@ -333,10 +345,10 @@ impl Jobs {
     /// Up to `limit` jobs the server remembers, beginning behind `after`, and whether there are more.
     pub(crate) fn page(
         &self,
-        after: Option<&Job>,
+        after: Option<&Job<O>>,
         newest_first: bool,
         limit: usize,
-    ) -> (Vec<Arc<Job>>, bool) {
+    ) -> (Vec<Arc<Job<O>>>, bool) {
         let book = lock(&self.book);
         let mut page: Vec<_> = if newest_first {
             let end = after.map_or(u64::MAX, |job| job.number);
@@ -361,7 +373,7 @@ impl Jobs {
         // Records are written without the lock: there may be many.
         let all = lock(&self.book).all.clone();
         all.iter()
-            .filter(|job| prompt.is_none_or(|prompt| job.order.prompt == prompt))
+            .filter(|job| prompt.is_none_or(|prompt| job.order.prompt() == prompt))
             .map(|job| job.record(now))
             .collect()
     }
@@ -392,7 +404,19 @@ impl Jobs {
     }
 }
 
-impl Book {
+impl<O: Order> Book<O> {
+    fn empty() -> Self {
+        Self {
+            all: Vec::new(),
+            by_id: HashMap::new(),
+            by_number: BTreeMap::new(),
+            running: BTreeSet::new(),
+            most_running: 0,
+            prompts: HashMap::new(),
+            duplicates: BTreeMap::new(),
+        }
+    }
+
     fn prompt(&mut self, prompt: &str) -> &mut PromptCounts {
         if !self.prompts.contains_key(prompt) {
             self.prompts
@@ -403,13 +427,13 @@ impl Book {
             .expect("it is there or was put there just now")
     }
 
-    fn admit(&mut self, job: &Arc<Job>, now: UnixTime) {
-        let prompt = &job.order.prompt;
+    fn admit(&mut self, job: &Arc<Job<O>>, now: UnixTime) {
+        let prompt = job.order.prompt();
         let counts = self.prompt(prompt);
         counts.accepted += 1;
         if counts.accepted > 1 {
             let accepted = counts.accepted;
-            self.duplicates.insert(prompt.clone(), accepted);
+            self.duplicates.insert(prompt.to_owned(), accepted);
         }
         self.all.push(Arc::clone(job));
         self.by_id.insert(job.id.clone(), Arc::clone(job));
@@ -424,7 +448,7 @@ impl Book {
         }
     }
 
-    fn forget(&mut self, job: &Job, why: Farewell, now: UnixTime) -> bool {
+    fn forget(&mut self, job: &Job<O>, why: Farewell, now: UnixTime) -> bool {
         if self.by_id.remove(&job.id).is_none() {
             return false;
         }

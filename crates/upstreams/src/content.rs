@@ -16,7 +16,7 @@ use http_range_header::parse_range_header;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::fault::ContentFault;
+use crate::fault::ContentFault;
 use crate::films::Film;
 
 /// Sent in pieces of this size.

@@ -2,8 +2,7 @@
 //!
 //! Each operation has its own sequence of faults: the first is met until it is used up, then the next one.
 //!
-//! Not here: what the directives mean to whoever writes them (the [module](super)), acting on them (`routes`,
-//! `content`).
+//! Not here: acting on them (`emulator`, `content`, each vendor's routes).
 
 use std::time::Duration;
 
@@ -60,7 +59,7 @@ pub(crate) enum Spoilt {
 
 /// An error of the server's own, with the body it usually has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Status {
+pub struct Status {
     pub(crate) code: u16,
     pub(crate) retry_after_seconds: Option<u32>,
     pub(crate) moderation: bool,

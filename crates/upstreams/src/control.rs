@@ -10,8 +10,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Emulator;
-use super::jobs::{Counts, JobRecord};
+use crate::emulator::{Emulator, Vendor};
+use crate::jobs::{Counts, JobRecord};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,26 +31,34 @@ struct Step {
     advance_seconds: f64,
 }
 
-pub(super) fn router() -> Router<Emulator> {
+pub(crate) fn router<V: Vendor>() -> Router<Emulator<V>> {
     Router::new()
-        .route("/counts", get(counts))
-        .route("/jobs", get(jobs))
-        .route("/restart", post(restart))
-        .route("/faults", get(faults).post(set_faults).delete(clear_faults))
-        .route("/release", post(release))
-        .route("/clock", post(clock))
+        .route("/counts", get(counts::<V>))
+        .route("/jobs", get(jobs::<V>))
+        .route("/restart", post(restart::<V>))
+        .route(
+            "/faults",
+            get(faults::<V>)
+                .post(set_faults::<V>)
+                .delete(clear_faults::<V>),
+        )
+        .route("/release", post(release::<V>))
+        .route("/clock", post(clock::<V>))
 }
 
 /// Of everything, or of one prompt.
-async fn counts(State(emulator): State<Emulator>, Query(about): Query<About>) -> Response {
+async fn counts<V: Vendor>(
+    State(emulator): State<Emulator<V>>,
+    Query(about): Query<About>,
+) -> Response {
     match about.prompt {
         Some(prompt) => Json(emulator.prompt_counts(&prompt)).into_response(),
         None => Json::<Counts>(emulator.counts()).into_response(),
     }
 }
 
-async fn jobs(
-    State(emulator): State<Emulator>,
+async fn jobs<V: Vendor>(
+    State(emulator): State<Emulator<V>>,
     Query(about): Query<About>,
 ) -> Json<Vec<JobRecord>> {
     Json(match about.prompt {
@@ -59,16 +67,19 @@ async fn jobs(
     })
 }
 
-async fn restart(State(emulator): State<Emulator>) -> StatusCode {
+async fn restart<V: Vendor>(State(emulator): State<Emulator<V>>) -> StatusCode {
     emulator.restart();
     StatusCode::NO_CONTENT
 }
 
-async fn faults(State(emulator): State<Emulator>) -> Json<Value> {
+async fn faults<V: Vendor>(State(emulator): State<Emulator<V>>) -> Json<Value> {
     Json(json!({"directives": emulator.faults()}))
 }
 
-async fn set_faults(State(emulator): State<Emulator>, Json(faults): Json<Faults>) -> Response {
+async fn set_faults<V: Vendor>(
+    State(emulator): State<Emulator<V>>,
+    Json(faults): Json<Faults>,
+) -> Response {
     match emulator.set_faults(&faults.directives) {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(fault) => (
@@ -79,17 +90,17 @@ async fn set_faults(State(emulator): State<Emulator>, Json(faults): Json<Faults>
     }
 }
 
-async fn clear_faults(State(emulator): State<Emulator>) -> StatusCode {
+async fn clear_faults<V: Vendor>(State(emulator): State<Emulator<V>>) -> StatusCode {
     emulator.clear_faults();
     StatusCode::NO_CONTENT
 }
 
-async fn release(State(emulator): State<Emulator>) -> StatusCode {
+async fn release<V: Vendor>(State(emulator): State<Emulator<V>>) -> StatusCode {
     emulator.release();
     StatusCode::NO_CONTENT
 }
 
-async fn clock(State(emulator): State<Emulator>, Json(step): Json<Step>) -> Response {
+async fn clock<V: Vendor>(State(emulator): State<Emulator<V>>, Json(step): Json<Step>) -> Response {
     match Duration::try_from_secs_f64(step.advance_seconds) {
         Ok(by) => {
             emulator.clock().advance(by);

@@ -4,13 +4,13 @@ use filmgate_core::provider::{Order, Token};
 
 /// Texts that are cut out wherever they are repeated.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Redaction(Vec<String>);
+pub(crate) struct Redaction(Vec<String>);
 
 /// A shorter prompt is an ordinary word, and cutting it out would make the rest unreadable.
 const LEAST_PROMPT_BYTES: usize = 8;
 
 impl Redaction {
-    pub(super) fn of(order: &Order, token: &Token) -> Self {
+    pub(crate) fn of(order: &Order, token: &Token) -> Self {
         let request = &order.request;
         let prompts = [Some(&request.prompt), request.negative_prompt.as_ref()];
         let mut cut: Vec<String> = prompts
@@ -23,7 +23,7 @@ impl Redaction {
         Self(cut)
     }
 
-    pub(super) fn apply(&self, text: &str) -> String {
+    pub(crate) fn apply(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for cut in &self.0 {
             text = text.replace(cut.as_str(), "…");

@@ -1,0 +1,296 @@
+//! What is known of an order, for rules that hang on it: which price holds (`pricing`), what goes together with what
+//! (`catalogue`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::request::{InputRole, MediaKind, Request, Shape};
+
+/// What is made of what.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    #[default]
+    TextToVideo,
+    ImageToVideo,
+    FirstLastFrame,
+    ReferenceToVideo,
+    VideoEdit,
+    VideoExtend,
+    VideoRemix,
+    VideoReframe,
+    AudioToVideo,
+    MotionControl,
+    Performance,
+}
+
+/// What a rule may ask of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    Mode,
+    Resolution,
+    AspectRatio,
+    /// Whole seconds.
+    Duration,
+    Audio,
+    Quality,
+    HasFirstFrame,
+    HasLastFrame,
+    HasImageInput,
+    HasVideoInput,
+    HasAudioInput,
+    /// A reference picture or clip.
+    HasReferenceVisual,
+    Hdr,
+    Tier,
+    VoiceControl,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FactValue {
+    Flag(bool),
+    Number(u32),
+    Word(String),
+}
+
+/// The fact is one of these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    pub fact: Fact,
+    pub among: Vec<FactValue>,
+}
+
+/// What is known of one order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    pub mode: Mode,
+    /// Canonical lower-case name, such as `720p`.
+    pub resolution: Option<String>,
+    pub aspect_ratio: Option<String>,
+    pub quality: Option<String>,
+    pub shape: Shape,
+    /// Frames a second, where the model has a fixed number of them.
+    pub fps: Option<u32>,
+    /// Length of each input clip in milliseconds.
+    pub clips_ms: Vec<u64>,
+    pub images: u32,
+    /// Length of all input sound in milliseconds.
+    pub sound_ms: u64,
+    /// Tokens of the prompt, as well as anybody can tell.
+    pub prompt_tokens: u32,
+    pub has_first_frame: bool,
+    pub has_last_frame: bool,
+    pub has_audio: bool,
+    pub has_reference_visual: bool,
+}
+
+impl Mode {
+    /// What `request` asks for by its inputs, of `offered`, whose first is meant where several fit.
+    pub fn of(request: &Request, offered: &[Self]) -> Self {
+        let has = |role| request.inputs.iter().any(|input| input.role == role);
+        let clip = request
+            .inputs
+            .iter()
+            .any(|input| input.kind == MediaKind::Video && input.role == InputRole::Source);
+        let fitting: &[Self] = if clip {
+            &[
+                Self::VideoEdit,
+                Self::VideoExtend,
+                Self::VideoRemix,
+                Self::VideoReframe,
+                Self::MotionControl,
+                Self::Performance,
+            ]
+        } else if has(InputRole::LastFrame) {
+            &[Self::FirstLastFrame, Self::ImageToVideo]
+        } else if has(InputRole::FirstFrame) {
+            &[Self::ImageToVideo, Self::FirstLastFrame]
+        } else if has(InputRole::Reference) {
+            &[Self::ReferenceToVideo, Self::ImageToVideo]
+        } else if has(InputRole::Source) {
+            &[Self::AudioToVideo]
+        } else {
+            &[Self::TextToVideo]
+        };
+        let offers = offered.iter().find(|mode| fitting.contains(mode));
+        offers.copied().unwrap_or(fitting[0])
+    }
+}
+
+impl Facts {
+    /// What `request` tells by itself; what was settled for it goes in beside that.
+    pub fn of(request: &Request, mode: Mode, shape: &Shape) -> Self {
+        let count = |kind| {
+            request
+                .inputs
+                .iter()
+                .filter(|input| input.kind == kind)
+                .count()
+        };
+        let has = |role| request.inputs.iter().any(|input| input.role == role);
+        let ms = |seconds: Option<u32>| seconds.map_or(0, |seconds| u64::from(seconds) * 1000);
+        let clips = count(MediaKind::Video);
+        Self {
+            mode,
+            quality: request.quality.clone(),
+            shape: shape.clone(),
+            clips_ms: (clips > 0)
+                .then(|| ms(request.input_video_duration))
+                .into_iter()
+                .collect(),
+            images: u32::try_from(count(MediaKind::Image)).unwrap_or(u32::MAX),
+            sound_ms: ms(request.input_audio_duration),
+            has_first_frame: has(InputRole::FirstFrame),
+            has_last_frame: has(InputRole::LastFrame),
+            has_audio: count(MediaKind::Audio) > 0,
+            has_reference_visual: request
+                .inputs
+                .iter()
+                .any(|input| input.role == InputRole::Reference && input.kind != MediaKind::Audio),
+            ..Self::default()
+        }
+    }
+
+    pub fn meet(&self, condition: &Condition) -> bool {
+        self.value(condition.fact)
+            .is_some_and(|value| condition.among.contains(&value))
+    }
+
+    /// `None` where nobody knows.
+    pub fn value(&self, fact: Fact) -> Option<FactValue> {
+        let word = |word: &Option<String>| word.clone().map(FactValue::Word);
+        let flag = |flag| Some(FactValue::Flag(flag));
+        match fact {
+            Fact::Mode => Some(FactValue::Word(self.mode.as_str().to_owned())),
+            Fact::Resolution => word(&self.resolution),
+            Fact::AspectRatio => word(&self.aspect_ratio),
+            Fact::Duration => self.shape.seconds.map(FactValue::Number),
+            Fact::Audio => self.shape.audio.map(FactValue::Flag),
+            Fact::Quality => word(&self.quality),
+            Fact::HasFirstFrame => flag(self.has_first_frame),
+            Fact::HasLastFrame => flag(self.has_last_frame),
+            Fact::HasImageInput => flag(self.images > 0),
+            Fact::HasVideoInput => flag(!self.clips_ms.is_empty()),
+            Fact::HasAudioInput => flag(self.has_audio),
+            Fact::HasReferenceVisual => flag(self.has_reference_visual),
+            // Nobody can ask for anything else yet.
+            Fact::Hdr | Fact::VoiceControl => flag(false),
+            Fact::Tier => Some(FactValue::Word("standard".to_owned())),
+        }
+    }
+}
+
+impl Mode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TextToVideo => "text-to-video",
+            Self::ImageToVideo => "image-to-video",
+            Self::FirstLastFrame => "first-last-frame",
+            Self::ReferenceToVideo => "reference-to-video",
+            Self::VideoEdit => "video-edit",
+            Self::VideoExtend => "video-extend",
+            Self::VideoRemix => "video-remix",
+            Self::VideoReframe => "video-reframe",
+            Self::AudioToVideo => "audio-to-video",
+            Self::MotionControl => "motion-control",
+            Self::Performance => "performance",
+        }
+    }
+}
+
+impl Fact {
+    /// As messages name it: the field of a request, or what it says of one.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Resolution => "resolution",
+            Self::AspectRatio => "aspect_ratio",
+            Self::Duration => "duration",
+            Self::Audio => "generate_audio",
+            Self::Quality => "quality",
+            Self::HasFirstFrame => "a first frame",
+            Self::HasLastFrame => "a last frame",
+            Self::HasImageInput => "an image",
+            Self::HasVideoInput => "a clip",
+            Self::HasAudioInput => "a sound",
+            Self::HasReferenceVisual => "a reference picture or clip",
+            Self::Hdr => "hdr",
+            Self::Tier => "tier",
+            Self::VoiceControl => "voice_control",
+        }
+    }
+}
+
+impl std::fmt::Display for FactValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Number(number) => number.fmt(f),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::{Input, ModelId};
+
+    fn asking(inputs: &[(MediaKind, InputRole)]) -> Request {
+        let mut request = Request::new(ModelId("m".into()), "a boat");
+        let input = |(kind, role): &(MediaKind, InputRole)| Input {
+            kind: *kind,
+            role: *role,
+            reference_type: None,
+            key: String::new(),
+            mime_type: String::new(),
+            bytes: 1,
+            sha256: String::new(),
+        };
+        request.inputs = inputs.iter().map(input).collect();
+        request
+    }
+
+    #[test]
+    fn inputs_tell_what_is_made_of_what() {
+        use InputRole::{FirstFrame, LastFrame, Reference, Source};
+        use MediaKind::{Audio, Image, Video};
+        for (inputs, mode) in [
+            (&[][..], Mode::TextToVideo),
+            (&[(Image, FirstFrame)], Mode::ImageToVideo),
+            (
+                &[(Image, FirstFrame), (Image, LastFrame)],
+                Mode::FirstLastFrame,
+            ),
+            (&[(Image, Reference)], Mode::ReferenceToVideo),
+            (&[(Video, Source), (Image, Reference)], Mode::VideoEdit),
+            (&[(Audio, Source)], Mode::AudioToVideo),
+        ] {
+            assert_eq!(Mode::of(&asking(inputs), &[]), mode, "{inputs:?}");
+        }
+        let frames = asking(&[(Image, FirstFrame), (Image, LastFrame)]);
+        assert_eq!(
+            Mode::of(&frames, &[Mode::TextToVideo, Mode::ImageToVideo]),
+            Mode::ImageToVideo,
+            "where the provider makes no difference"
+        );
+        let clip = asking(&[(Video, Source)]);
+        assert_eq!(Mode::of(&clip, &[Mode::VideoExtend]), Mode::VideoExtend);
+    }
+
+    #[test]
+    fn a_condition_on_what_nobody_knows_is_not_met() {
+        let facts = Facts::default();
+        let condition = |fact, value| Condition {
+            fact,
+            among: vec![value],
+        };
+        assert!(!facts.meet(&condition(Fact::Audio, FactValue::Flag(false))));
+        assert!(facts.meet(&condition(Fact::HasVideoInput, FactValue::Flag(false))));
+        let mode = FactValue::Word("text-to-video".into());
+        assert!(facts.meet(&condition(Fact::Mode, mode)));
+    }
+}

@@ -1,0 +1,120 @@
+//! Runway's API for tasks: text and pictures to video, uploads, organization.
+//!
+//! What its Python SDK, runwayml 5.24.0, checks strictly holds here too: a task under way always tells `estimatedCost`, one
+//! that ended always tells `cost`.
+//!
+//! Credits are counted by [`Model::credits_a_second`], and given back where a task fails or is cancelled before it runs. What
+//! a prompt asks to go wrong is told in [`directives`](crate::directives): `poll` is of a task, `delete` of its cancellation,
+//! `content` of the output's link. `fail-moderation` is a `SAFETY.INPUT.TEXT`, which is not given back; any other failure is an
+//! `INTERNAL`. A link lasts as long as its task does.
+//!
+//! Not here: clips as inputs, the adapter that speaks to such a server (`providers`).
+
+mod order;
+mod refusal;
+mod routes;
+mod task;
+
+pub use order::Model;
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use serde_json::Value;
+
+use self::order::Order;
+use self::refusal::Refusal;
+use crate::clock::Clock;
+use crate::emulator::{self, Settings, Vendor};
+use crate::fault::Status;
+use crate::films::Supply;
+
+/// An emulated account at Runway.
+pub type Emulator = emulator::Emulator<Runway>;
+
+/// One that listens.
+pub type Running = emulator::Running<Runway>;
+
+/// What it is like.
+#[derive(Debug)]
+pub struct Runway {
+    api_key: Option<String>,
+}
+
+/// How the account is set up.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Without one, everybody may come.
+    pub api_key: Option<String>,
+    /// How long a task waits before it is begun.
+    pub queue: Duration,
+    /// How long it takes then.
+    pub render: Duration,
+    pub supply: Supply,
+    /// More than so many tasks at once are refused with 429.
+    pub max_running: Option<usize>,
+    pub clock: Clock,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            api_key: None,
+            queue: Duration::ZERO,
+            render: Duration::ZERO,
+            supply: Supply::default(),
+            max_running: None,
+            clock: Clock::system(),
+        }
+    }
+}
+
+impl Vendor for Runway {
+    type Order = Order;
+
+    fn routes(emulator: &Emulator) -> Router<Emulator> {
+        routes::router(emulator)
+    }
+
+    fn trouble(&self, status: &Status) -> Response {
+        Refusal::on_order(status).answer()
+    }
+
+    fn envelope(&self) -> Value {
+        Refusal::internal("a directive asked for an error").body()
+    }
+}
+
+impl Emulator {
+    /// An account that does not listen yet.
+    pub fn new(config: Config) -> Self {
+        let settings = Settings {
+            queue: config.queue,
+            render: config.render,
+            supply: config.supply,
+            max_running: config.max_running,
+            clock: config.clock,
+        };
+        Self::of(
+            Runway {
+                api_key: config.api_key,
+            },
+            settings,
+        )
+    }
+
+    /// An account that listens where its configuration says.
+    ///
+    /// # Errors
+    /// Fails where that cannot be listened on.
+    pub async fn start(config: Config) -> io::Result<Running> {
+        let listen = config.listen;
+        Self::new(config).listen(listen, "").await
+    }
+}
