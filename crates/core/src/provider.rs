@@ -14,6 +14,7 @@ use crate::asset::MissingOutput;
 use crate::failure::{Billed, Failure};
 use crate::money::Nanos;
 use crate::request::{ProviderName, Refusal, Request, Shape};
+use crate::time::UnixTime;
 
 /// One vendor's translation, made for one configured account.
 pub trait Provider: Send + Sync + 'static {
@@ -29,8 +30,9 @@ pub trait Provider: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Turns the credential into what requests carry. By default the key is the token and never expires.
-    fn authorise(&self, credential: &Credential) -> Talk<Token> {
+    /// Turns the credential into what requests carry; `now` is for what is signed with a time in it. By default the key is
+    /// the token and never expires.
+    fn authorise(&self, credential: &Credential, _now: UnixTime) -> Talk<Token> {
         done(Token {
             secret: credential.secret.clone(),
             expires_in: None,
@@ -52,6 +54,14 @@ pub trait Provider: Send + Sync + 'static {
     fn poll(&self, order: &Order, native: &NativeId, token: &Token) -> Talk<Observation>;
 
     fn cancel(&self, order: &Order, native: &NativeId, token: &Token) -> Talk<CancelOutcome>;
+
+    /// Reads a message that the vendor sent by itself. It only ever brings the next poll forward.
+    ///
+    /// # Errors
+    /// Where the message is not the vendor's.
+    fn read_callback(&self, _message: &Callback) -> Result<Nudge, NotACallback> {
+        Err(NotACallback)
+    }
 }
 
 /// How a vendor behaves, whatever the model.
@@ -59,6 +69,8 @@ pub trait Provider: Send + Sync + 'static {
 pub struct Protocol {
     pub submit_repeat: SubmitRepeat,
     pub can_cancel: bool,
+    /// It tells of a job's end at an address that it is given with the order.
+    pub calls_back: bool,
 }
 
 /// What may be done when the answer to a submit is lost.
@@ -130,7 +142,29 @@ pub struct Order {
     pub shape: Shape,
     /// Minted by us, one per attempt: the idempotency key, or the id a look-up finds.
     pub attempt_key: String,
+    /// Where the vendor may tell that the job has moved; `None` where this gateway cannot be reached from outside, or the
+    /// vendor does not call back.
+    pub callback_url: Option<String>,
 }
+
+/// What came in at a [`callback_url`](Order::callback_url). The address itself is proof of whose job it is about.
+#[derive(Debug, Clone)]
+pub struct Callback {
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What a vendor's own message comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nudge {
+    /// The job it names, where it names one: another than ours is not believed.
+    pub native: Option<NativeId>,
+}
+
+/// A message that is not what the vendor sends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this is no message of the provider's")]
+pub struct NotACallback;
 
 /// The vendor's own id of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -303,8 +337,14 @@ pub struct Delivery {
 pub enum Source {
     Url {
         url: String,
-        /// Fetched with the account's credential, which goes to the vendor's own origin and nowhere else.
+        /// Fetched with the account's credential, which goes to the vendor's own origins and nowhere else.
         send_credential: bool,
+    },
+    /// In the answer to the poll itself, as base64 text. The engine cuts long texts out of an answer before an adapter sees
+    /// it: what stands there then is not the text.
+    Body {
+        /// Where the text stands: a JSON pointer (RFC 6901).
+        pointer: String,
     },
 }
 

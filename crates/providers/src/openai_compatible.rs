@@ -147,6 +147,7 @@ impl Provider for OpenAiCompatible {
         Protocol {
             submit_repeat: SubmitRepeat::Never,
             can_cancel: self.flavour != Some(Flavour::LiteLlm),
+            calls_back: false,
         }
     }
 

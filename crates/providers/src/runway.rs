@@ -110,6 +110,7 @@ impl Provider for Runway {
         Protocol {
             submit_repeat: SubmitRepeat::Never,
             can_cancel: true,
+            calls_back: false,
         }
     }
 

@@ -48,6 +48,7 @@ impl Provider for Testcard {
         Protocol {
             submit_repeat: SubmitRepeat::Lookup,
             can_cancel: true,
+            calls_back: false,
         }
     }
 
@@ -539,6 +540,7 @@ mod tests {
             request: request.into(),
             shape: filmgate_core::request::Shape::default(),
             attempt_key: "attempt-1".to_owned(),
+            callback_url: None,
         }
     }
 

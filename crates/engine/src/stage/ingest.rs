@@ -75,7 +75,10 @@ impl Parts {
         let Source::Url {
             url,
             send_credential,
-        } = source;
+        } = source
+        else {
+            return Fetched::Delayed(TRY_AGAIN);
+        };
         let Ok(account) = self.account(&held.job) else {
             return Fetched::Delayed(TRY_AGAIN);
         };

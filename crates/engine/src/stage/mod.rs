@@ -31,7 +31,9 @@ impl Parts {
     async fn token(&self, account: &Account) -> Result<Token, Failure> {
         self.converse(
             account,
-            account.provider.authorise(&account.credential),
+            account
+                .provider
+                .authorise(&account.credential, self.clock.now()),
             &[],
         )
         .await
@@ -51,5 +53,6 @@ fn order(job: &Job) -> Order {
             .as_ref()
             .map(|attempt| attempt.key.clone())
             .unwrap_or_default(),
+        callback_url: None,
     }
 }

@@ -19,10 +19,11 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 const IDLE_FOR: Duration = Duration::from_secs(4);
 const MOST_REDIRECTS: u32 = 5;
 
-/// A provider's own origin, and the way to what its answers name elsewhere.
+/// A provider's own origins, and the way to what its answers name elsewhere.
 #[derive(Clone)]
 pub struct Network {
-    origin: Origin,
+    /// Where the credential may go.
+    own: Vec<Origin>,
     /// For messages that may be sent again.
     kept: reqwest::Client,
     /// A connection for each message: none that the other end may be about to close.
@@ -42,11 +43,18 @@ impl Network {
     /// Where TLS cannot be set up. A default crypto provider has to be installed before.
     pub fn to(base: &Url, outside: Outside) -> Result<Self, NoClient> {
         Ok(Self {
-            origin: base.origin(),
+            own: vec![base.origin()],
             kept: client().pool_idle_timeout(IDLE_FOR).build()?,
             fresh: client().pool_max_idle_per_host(0).build()?,
             outside,
         })
+    }
+
+    /// The same, `further` being an address of the provider's too: the operator's word, like its base.
+    #[must_use]
+    pub fn and_to(mut self, further: &Url) -> Self {
+        self.own.push(further.origin());
+        self
     }
 
     /// Sends a message to the provider. What comes back is its answer, a redirect too: that is for the operator to follow.
@@ -105,7 +113,8 @@ impl Network {
     }
 
     fn is_own(&self, url: &Url) -> bool {
-        self.origin.is_tuple() && url.origin() == self.origin
+        let origin = url.origin();
+        origin.is_tuple() && self.own.contains(&origin)
     }
 }
 

@@ -166,6 +166,7 @@ impl Provider for Scripted {
         Protocol {
             submit_repeat: self.repeat,
             can_cancel: true,
+            calls_back: false,
         }
     }
 

@@ -63,6 +63,7 @@ fn order_of(native_model: &str, seconds: u32, change: impl FnOnce(&mut VideoRequ
         },
         request: request.into(),
         attempt_key: "video_1-1".into(),
+        callback_url: None,
     }
 }
 

@@ -47,6 +47,7 @@ impl Stage {
                     audio: Some(true),
                 },
                 attempt_key: "attempt-1".to_owned(),
+                callback_url: None,
             },
             files: Vec::new(),
         }
@@ -159,7 +160,10 @@ impl Stage {
 
     async fn files(&self, delivery: &Delivery) -> Vec<Bytes> {
         let mut files = Vec::new();
-        for Source::Url { url, .. } in &delivery.outputs {
+        for source in &delivery.outputs {
+            let Source::Url { url, .. } = source else {
+                panic!("the testcard names addresses, and named {source:?}");
+            };
             let request = http::Request::get(url).body(Bytes::new()).unwrap();
             let answer = self.service.clone().oneshot(request).await.unwrap();
             let announced: usize = answer.headers()["content-length"]
