@@ -174,6 +174,11 @@ impl Spool {
     pub(crate) fn scratch(&self) -> &Path {
         self.directory.path()
     }
+
+    /// A file that takes no room of the spool: whoever makes one bounds it, and how many there are.
+    pub fn scratch_file(&self) -> io::Result<NamedTempFile> {
+        NamedTempFile::new_in(self.scratch())
+    }
 }
 
 impl Spooled {

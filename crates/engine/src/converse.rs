@@ -10,27 +10,29 @@ use filmgate_core::provider::{Conversation, Repeat, Step, Talk};
 use filmgate_core::request::Input;
 
 use crate::Parts;
-use crate::upstream::{Account, LineError, fill};
+use crate::upstream::{Account, Answer, LineError, fill};
 
 /// How often a safe message is sent before the call counts as failed, and the wait in between.
 const TRIES: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Parts {
-    /// Brings `talk` to its result. `inputs` are what the conversation's bodies may name.
+    /// Brings `talk` to its result, and keeps the answer that was the last word. `inputs` are what the conversation's bodies may name.
     pub(crate) async fn converse<T>(
         &self,
         account: &Account,
         mut talk: Talk<T>,
         inputs: &[Input],
-    ) -> Result<T, Failure> {
-        let mut answer = None;
+    ) -> Result<(T, Option<Answer>), Failure> {
+        let mut answer: Option<Answer> = None;
         loop {
-            match talk.next(answer.take()) {
-                Step::Done(value) => return Ok(value),
+            match talk.next(answer.as_ref().map(Answer::short)) {
+                Step::Done(value) => return Ok((value, answer)),
                 Step::Failed(failure) => return Err(failure),
                 Step::Send { message, repeat } => {
-                    answer = Some(self.exchange(account, message, repeat, inputs).await?)
+                    // Its long texts go before others may come.
+                    drop(answer.take());
+                    answer = Some(self.exchange(account, message, repeat, inputs).await?);
                 }
             }
         }
@@ -42,7 +44,7 @@ impl Parts {
         message: http::Request<filmgate_core::provider::Body>,
         repeat: Repeat,
         inputs: &[Input],
-    ) -> Result<http::Response<bytes::Bytes>, Failure> {
+    ) -> Result<Answer, Failure> {
         let (head, body) = message.into_parts();
         let body = fill(body, inputs, &self.assets).await.map_err(|error| {
             tracing::error!(
@@ -60,7 +62,13 @@ impl Parts {
             let message = http::Request::from_parts(head.clone(), body.clone());
             match account
                 .line
-                .send(message, repeat, self.config.call_deadline())
+                .send(
+                    message,
+                    repeat,
+                    self.config.call_deadline(),
+                    &self.long_texts,
+                    self.assets.spool(),
+                )
                 .await
             {
                 Ok(answer) => return Ok(answer),

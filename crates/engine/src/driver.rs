@@ -235,7 +235,7 @@ impl Parts {
             State::Submitting { .. } => self.trace_submit(held).await,
             State::Running { .. } => self.poll(held).await,
             State::Fetching { links, .. } if links.stale => self.poll(held).await,
-            State::Fetching { .. } => self.ingest(held).await,
+            State::Fetching { .. } => self.ingest(held, None).await,
             State::Completed { .. }
             | State::Failed { .. }
             | State::Cancelled

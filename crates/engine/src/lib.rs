@@ -27,6 +27,7 @@ mod hear;
 mod housekeeping;
 mod parking;
 mod stage;
+mod tokens;
 mod watch;
 
 pub use admission::{AdmitError, Admitted, Ask, Caller, How, Provenance, Quotation};
@@ -87,6 +88,8 @@ pub(crate) struct Parts {
     worker: WorkerId,
     watch: watch::Watch,
     cadence: cadence::Cadence,
+    tokens: tokens::Tokens,
+    long_texts: upstream::LongTexts,
     in_flight: admission::InFlight,
     given: answers::Given,
     /// Pictures decoded at once.
@@ -119,6 +122,8 @@ impl Engine {
             worker,
             watch: watch::Watch::default(),
             cadence: cadence::Cadence::default(),
+            tokens: tokens::Tokens::default(),
+            long_texts: upstream::LongTexts::new(),
             in_flight: admission::InFlight::default(),
             given: answers::Given::default(),
             decoding: Semaphore::new(PICTURES_AT_ONCE),

@@ -3,6 +3,7 @@
 //! An in-process service is handed the message; everything else is reached over the network. Here are deadlines and size
 //! limits; not here what a message means (the adapter), nor whether it may be sent again (`converse`).
 
+mod answer;
 mod message;
 mod network;
 mod outside;
@@ -10,6 +11,7 @@ mod outside;
 pub use network::{Network, NoClient};
 pub use outside::Outside;
 
+pub(crate) use answer::{Answer, LongTexts, NoFile};
 use message::Pieces;
 pub(crate) use message::{MOST_INPUT_BYTES, fill};
 
@@ -20,14 +22,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use filmgate_assets::spool::Spool;
 use filmgate_core::provider::{Credential, Provider, Repeat};
 use http::HeaderMap;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 
-/// A provider's answer may be this large; outputs are fetched apart.
+/// A provider's answer may be this large, without its long texts; most outputs are fetched apart.
 const MOST_ANSWER_BYTES: usize = 8 << 20;
 
 pub type AnswerBody = BoxBody<Bytes, io::Error>;
@@ -89,16 +91,21 @@ pub(crate) enum LineError {
     /// The message may have arrived.
     #[error("the provider did not answer within {} s", .0.as_secs())]
     Deadline(Duration),
-    #[error("the answer has more than {MOST_ANSWER_BYTES} bytes")]
+    #[error("the answer is larger than any is taken")]
     TooLarge,
     #[error("the connection broke before the answer was whole: {0}")]
     Broken(String),
+    #[error("the answer cannot be kept")]
+    Disk(#[source] io::Error),
 }
 
 impl LineError {
     /// Whether the provider may have acted on the message.
     pub(crate) fn may_have_arrived(&self) -> bool {
-        matches!(self, Self::Deadline(_) | Self::TooLarge | Self::Broken(_))
+        matches!(
+            self,
+            Self::Deadline(_) | Self::TooLarge | Self::Broken(_) | Self::Disk(_)
+        )
     }
 }
 
@@ -109,22 +116,15 @@ impl Line {
         message: http::Request<Pieces>,
         repeat: Repeat,
         within: Duration,
-    ) -> Result<http::Response<Bytes>, LineError> {
+        long_texts: &LongTexts,
+        spool: &Spool,
+    ) -> Result<Answer, LineError> {
         let exchange = async {
             let answer = match self {
                 Self::InProcess(service) => handed_over(service, message.map(Pieces::whole)).await,
                 Self::Network(network) => network.send(message, repeat).await?,
             };
-            let (head, body) = answer.into_parts();
-            let body = Limited::new(body, MOST_ANSWER_BYTES).collect().await;
-            let body = body.map_err(|error| {
-                if error.is::<LengthLimitError>() {
-                    LineError::TooLarge
-                } else {
-                    LineError::Broken(error.to_string())
-                }
-            })?;
-            Ok(http::Response::from_parts(head, body.to_bytes()))
+            long_texts.collect(answer, spool).await
         };
         tokio::time::timeout(within, exchange)
             .await

@@ -55,7 +55,8 @@ impl Parts {
 
     /// How the job ended over there tells whether it is billed.
     async fn ask_for_fate(&self, held: &Held) -> Event {
-        match self.observe(held).await {
+        let observed = self.observe(held).await;
+        match observed.map(|(observation, _)| observation) {
             Ok(Observation::Running { .. } | Observation::Unknown) => Event::FatePending {
                 wait: self.patience(held),
                 cancel_asked: true,
@@ -77,12 +78,11 @@ impl Parts {
         if !account.provider.protocol().can_cancel {
             return Ok(CancelOutcome::Unsupported);
         }
-        let token = self.token(account).await?;
-        let talk = account
-            .provider
-            .cancel(&order(&held.job), native(held), &token);
-        self.converse(account, talk, &held.job.admission.request.inputs)
-            .await
+        let order = order(&held.job);
+        self.ask(&held.job, |account, token| {
+            account.provider.cancel(&order, native(held), token)
+        })
+        .await
     }
 
     fn put_off(&self, held: &Held, failure: &Failure, cancel_asked: bool) -> Event {

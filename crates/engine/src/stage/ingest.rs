@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use filmgate_assets::ingest::{IngestError, OutputOf};
-use filmgate_assets::spool::SpoolError;
+use filmgate_assets::spool::{SpoolError, Spooled};
 use filmgate_core::asset::{Asset, MissingOutput};
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::id::AssetId;
 use filmgate_core::job::{Event, State};
-use filmgate_core::provider::Source;
+use filmgate_core::provider::{Observation, Source};
 use filmgate_store::{AfterCommit, StoreError};
 use futures::StreamExt;
 use http::{HeaderMap, StatusCode, header};
@@ -21,7 +21,7 @@ use super::submit::number;
 use crate::Parts;
 use crate::commit::{Held, Stepped};
 use crate::entropy;
-use crate::upstream::{Account, AnswerBody, LineError};
+use crate::upstream::{Account, Answer, AnswerBody, LineError, NoFile};
 
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 /// A file that breaks off, or has another length than announced, is fetched this often before it counts as
@@ -39,7 +39,12 @@ enum Fetched {
 }
 
 impl Parts {
-    pub(crate) async fn ingest(&self, held: &mut Held) -> Result<(), StoreError> {
+    /// `heard` is the answer that told of success, where it was heard just now.
+    pub(crate) async fn ingest(
+        &self,
+        held: &mut Held,
+        mut heard: Option<Answer>,
+    ) -> Result<(), StoreError> {
         let State::Fetching { delivery, .. } = &held.job.life.state else {
             return self.store.give_back(held.id(), held.fence()).await;
         };
@@ -47,7 +52,14 @@ impl Parts {
         let mut assets = Vec::new();
         let mut other = None;
         for (index, source) in (0u32..).zip(&delivery.outputs) {
-            match self.fetch(held, index, source).await {
+            let fetched = match source {
+                Source::Url {
+                    url,
+                    send_credential,
+                } => self.fetch(held, index, url, *send_credential).await,
+                Source::Body { pointer } => self.take_out(held, index, pointer, &mut heard).await,
+            };
+            match fetched {
                 Fetched::Stored(asset) => assets.push(*asset),
                 Fetched::Broken(output) => missing.push(output),
                 Fetched::LinkExpired => other = Some(Event::LinkExpired),
@@ -71,21 +83,14 @@ impl Parts {
     }
 
     #[tracing::instrument(name = "engine.fetch", skip_all, fields(video.id = %held.id(), output.index = index))]
-    async fn fetch(&self, held: &Held, index: u32, source: &Source) -> Fetched {
-        let Source::Url {
-            url,
-            send_credential,
-        } = source
-        else {
-            return Fetched::Delayed(TRY_AGAIN);
-        };
+    async fn fetch(&self, held: &Held, index: u32, url: &str, send_credential: bool) -> Fetched {
         let Ok(account) = self.account(&held.job) else {
             return Fetched::Delayed(TRY_AGAIN);
         };
         let Ok(url) = url.parse::<http::Uri>() else {
             return broken(index, "the provider named no address that can be read");
         };
-        let proof = match self.proof(account, *send_credential).await {
+        let proof = match self.proof(account, send_credential).await {
             Ok(proof) => proof,
             Err(failure) => {
                 tracing::warn!(
@@ -122,7 +127,8 @@ impl Parts {
                 | StatusCode::GONE => return Fetched::LinkExpired,
                 status => {
                     tracing::warn!(%status, "output {index} cannot be fetched now");
-                    return Fetched::Delayed(TRY_AGAIN);
+                    let wait = retry_after(answer.headers()).unwrap_or(TRY_AGAIN);
+                    return Fetched::Delayed(wait);
                 }
             }
             let announced = answer
@@ -138,30 +144,70 @@ impl Parts {
                     tracing::warn!(%error, "output {index} is fetched again");
                     continue;
                 }
-                Err(SpoolError::Io(error)) => {
-                    tracing::error!(%error, "the spool cannot be written");
-                    return Fetched::Delayed(TRY_AGAIN);
+                Err(error) => return unspooled(index, error),
+            };
+            return self.keep(held, index, spooled).await;
+        }
+    }
+
+    /// An output that stands in the provider's answer. Where that was heard before this process took the job up, it is asked
+    /// for again.
+    async fn take_out(
+        &self,
+        held: &Held,
+        index: u32,
+        pointer: &str,
+        heard: &mut Option<Answer>,
+    ) -> Fetched {
+        let answer = match heard {
+            Some(answer) => answer,
+            None => match self.observe(held).await {
+                Ok((Observation::Succeeded(_), Some(answer))) => heard.insert(answer),
+                // Gone, or no success any more: the poll that renews links tells.
+                Ok(_) => return Fetched::LinkExpired,
+                Err(failure) => {
+                    return Fetched::Delayed(failure.retry_after.unwrap_or(TRY_AGAIN));
                 }
-                Err(error) => return broken(index, &error.to_string()),
-            };
-            let output = OutputOf {
-                asset: AssetId::mint(self.clock.now(), entropy::draw()),
-                workspace: held.job.admission.workspace,
-                video: held.id(),
-                attempt: number(held),
-                index,
-            };
-            return match self.assets.ingest(spooled, output).await {
-                Ok(asset) => Fetched::Stored(Box::new(asset)),
-                Err(IngestError::NotPlayable(why)) => broken(index, &why.to_string()),
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "output {index} cannot be stored now"
-                    );
-                    Fetched::Delayed(TRY_AGAIN)
-                }
-            };
+            },
+        };
+        let file = match answer.file_at(pointer) {
+            Ok(file) => file,
+            Err(NoFile::Absent(_)) => {
+                return broken(index, "it is not in the provider's answer");
+            }
+            Err(error @ NoFile::Disk(_)) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "{error}");
+                return Fetched::Delayed(TRY_AGAIN);
+            }
+        };
+        match self.assets.spool().receive(file, None).await {
+            Ok(spooled) => self.keep(held, index, spooled).await,
+            Err(SpoolError::Interrupted(why)) => {
+                broken(index, &format!("it is not base64 as it should be: {why}"))
+            }
+            Err(error) => unspooled(index, error),
+        }
+    }
+
+    /// Measures what was received, and stores it.
+    async fn keep(&self, held: &Held, index: u32, spooled: Spooled) -> Fetched {
+        let output = OutputOf {
+            asset: AssetId::mint(self.clock.now(), entropy::draw()),
+            workspace: held.job.admission.workspace,
+            video: held.id(),
+            attempt: number(held),
+            index,
+        };
+        match self.assets.ingest(spooled, output).await {
+            Ok(asset) => Fetched::Stored(Box::new(asset)),
+            Err(IngestError::NotPlayable(why)) => broken(index, &why.to_string()),
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "output {index} cannot be stored now"
+                );
+                Fetched::Delayed(TRY_AGAIN)
+            }
         }
     }
 
@@ -188,6 +234,29 @@ impl Parts {
             }
         }
     }
+}
+
+fn unspooled(index: u32, error: SpoolError) -> Fetched {
+    match error {
+        SpoolError::Io(error) => {
+            tracing::error!(%error, "the spool cannot be written");
+            Fetched::Delayed(TRY_AGAIN)
+        }
+        error @ (SpoolError::TooLarge { .. }
+        | SpoolError::WrongLength { .. }
+        | SpoolError::Interrupted(_)) => broken(index, &error.to_string()),
+    }
+}
+
+/// Whole seconds, as far as they are fewer than an hour: links die meanwhile.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds: u64 = headers
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()?;
+    (seconds < 3600).then(|| Duration::from_secs(seconds.max(1)))
 }
 
 fn broken(index: u32, why: &str) -> Fetched {

@@ -10,6 +10,7 @@ use filmgate_store::{AfterCommit, StoreError};
 use super::order;
 use crate::Parts;
 use crate::commit::{Held, Stepped};
+use crate::upstream::Answer;
 
 /// The wait after a poll that brought no answer, unless the provider named one.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
@@ -18,8 +19,12 @@ const UNKNOWN_AGAIN: Duration = Duration::from_secs(20);
 
 impl Parts {
     pub(crate) async fn poll(&self, held: &mut Held) -> Result<(), StoreError> {
+        let mut heard = None;
         let event = match self.observe(held).await {
-            Ok(observation) => self.overdue(held, self.event_of(held, observation)),
+            Ok((observation, answer)) => {
+                heard = answer;
+                self.overdue(held, self.event_of(held, observation))
+            }
             Err(failure) => {
                 tracing::warn!(video.id = %held.id(), failure.code = failure.code.as_str(), "{}", failure.message);
                 let unheard = Event::Unheard {
@@ -36,7 +41,7 @@ impl Parts {
             AfterCommit::EndLease
         };
         if self.step(held, event, after).await? == Stepped::Taken && succeeded {
-            return self.ingest(held).await;
+            return self.ingest(held, heard).await;
         }
         Ok(())
     }
@@ -60,14 +65,16 @@ impl Parts {
         }
     }
 
-    pub(super) async fn observe(&self, held: &Held) -> Result<Observation, Failure> {
-        let account = self.account(&held.job)?;
-        let token = self.token(account).await?;
-        let talk = account
-            .provider
-            .poll(&order(&held.job), native(held), &token);
-        self.converse(account, talk, &held.job.admission.request.inputs)
-            .await
+    /// What the provider says, and the answer it said it in: outputs may be in there.
+    pub(super) async fn observe(
+        &self,
+        held: &Held,
+    ) -> Result<(Observation, Option<Answer>), Failure> {
+        let order = order(&held.job);
+        self.ask_keeping(&held.job, |account, token| {
+            account.provider.poll(&order, native(held), token)
+        })
+        .await
     }
 
     fn event_of(&self, held: &Held, observation: Observation) -> Event {

@@ -98,19 +98,19 @@ impl Parts {
     }
 
     async fn send_submit(&self, held: &Held) -> Result<Submitted, Failure> {
-        let account = self.account(&held.job)?;
-        let token = self.token(account).await?;
-        let talk = account.provider.submit(&order(&held.job), &token);
-        self.converse(account, talk, &held.job.admission.request.inputs)
-            .await
+        let order = order(&held.job);
+        self.ask(&held.job, |account, token| {
+            account.provider.submit(&order, token)
+        })
+        .await
     }
 
     async fn look_up(&self, held: &Held) -> Result<Recovered, Failure> {
-        let account = self.account(&held.job)?;
-        let token = self.token(account).await?;
-        let talk = account.provider.recover(&order(&held.job), &token);
-        self.converse(account, talk, &held.job.admission.request.inputs)
-            .await
+        let order = order(&held.job);
+        self.ask(&held.job, |account, token| {
+            account.provider.recover(&order, token)
+        })
+        .await
     }
 
     fn accepted(&self, held: &Held, submitted: Submitted) -> Event {
