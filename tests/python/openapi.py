@@ -122,6 +122,7 @@ def good_requests(gateway):
     yield "GET", "/v1/admin/jobs", {"query": {"limit": 1, "after": given_back["id"]}}
     yield "POST", "/v1/admin/jobs/{video_id}/unpark", {"path": {"video_id": given_back["id"]}}
     yield "POST", "/v1/admin/jobs/{video_id}/end", {"path": {"video_id": ended["id"]}}
+    yield "GET", "/v1/providers", {}
     yield "GET", "/v1/key", {}
     path = {"key_id": key}
     yield "GET", "/v1/keys/{key_id}", {"path": path}

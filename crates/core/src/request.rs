@@ -128,6 +128,56 @@ impl Request {
     }
 }
 
+/// A parameter that shades the result and does not make another one of it: with `require_parameters: false` a provider that
+/// has it not may run the job without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SoftParameter {
+    Seed,
+    NegativePrompt,
+    EnhancePrompt,
+    CompressionQuality,
+    ResizeMode,
+}
+
+impl SoftParameter {
+    pub const ALL: [Self; 5] = [
+        Self::Seed,
+        Self::NegativePrompt,
+        Self::EnhancePrompt,
+        Self::CompressionQuality,
+        Self::ResizeMode,
+    ];
+
+    /// The field of a request.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Seed => "seed",
+            Self::NegativePrompt => "negative_prompt",
+            Self::EnhancePrompt => "enhance_prompt",
+            Self::CompressionQuality => "compression_quality",
+            Self::ResizeMode => "resize_mode",
+        }
+    }
+}
+
+impl Request {
+    /// The same without `parameters`.
+    #[must_use]
+    pub fn without(mut self, parameters: &[SoftParameter]) -> Self {
+        for parameter in parameters {
+            match parameter {
+                SoftParameter::Seed => self.seed = None,
+                SoftParameter::NegativePrompt => self.negative_prompt = None,
+                SoftParameter::EnhancePrompt => self.enhance_prompt = None,
+                SoftParameter::CompressionQuality => self.compression_quality = None,
+                SoftParameter::ResizeMode => self.resize_mode = None,
+            }
+        }
+        self
+    }
+}
+
 /// What the outputs will be like, settled at admission from the request and the model's defaults.
 /// `None` only where the source clip or the model decides.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -3,10 +3,12 @@
 //! Not here: whether a provider can do it (`catalogue`), whether it is healthy or configured (the engine
 //! says so in [`Offer`]).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::money::Nanos;
-use crate::request::{ProviderName, ProviderPreference};
+use crate::request::{ProviderName, ProviderPreference, Sort};
 
 /// A provider that could run the request, as far as its model and parameters go.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +19,8 @@ pub struct Offer<T> {
     /// What would be held for it, markup and reserve included.
     pub hold: Option<Nanos>,
     pub healthy: bool,
+    /// How long such a job takes there; `None` where nobody knows yet.
+    pub expected: Option<Duration>,
     /// Whatever the caller keeps with it.
     pub with: T,
 }
@@ -67,11 +71,13 @@ pub fn route<T>(
             .iter()
             .position(|name| *name == offer.provider)
             .unwrap_or(usize::MAX);
-        (
-            !offer.healthy,
-            wished,
-            offer.cost.map_or(i64::MAX, Nanos::get),
-        )
+        let cost = offer.cost.map_or(i64::MAX, Nanos::get);
+        // Where nothing else is wished, time does not count.
+        let time = match preference.sort {
+            Some(Sort::Latency) => offer.expected.unwrap_or(Duration::MAX),
+            Some(Sort::Price) | None => Duration::ZERO,
+        };
+        (!offer.healthy, wished, time, cost)
     });
     if !preference.allow_fallbacks && kept.len() > 1 {
         dropped.extend(kept.drain(1..).map(|offer| Dropped {
@@ -116,6 +122,7 @@ mod tests {
             cost,
             hold: cost,
             healthy: true,
+            expected: None,
             with: (),
         }
     }
@@ -144,6 +151,26 @@ mod tests {
             OPEN,
         );
         assert_eq!(names(&kept), ["cheap", "dear", "ill"]);
+    }
+
+    #[test]
+    fn the_fastest_is_asked_first_where_that_is_wished_and_the_unknown_after_it() {
+        let preference = ProviderPreference {
+            sort: Some(Sort::Latency),
+            ..Default::default()
+        };
+        let taking = |name, cost, seconds| Offer {
+            expected: Some(Duration::from_secs(seconds)),
+            ..offer(name, cost)
+        };
+        let offers = vec![
+            offer("unknown", 1),
+            taking("slow", 2, 90),
+            taking("fast and dear", 9, 30),
+            taking("fast", 3, 30),
+        ];
+        let (kept, _) = route(offers, &preference, OPEN);
+        assert_eq!(names(&kept), ["fast", "fast and dear", "slow", "unknown"]);
     }
 
     #[test]

@@ -23,9 +23,11 @@ mod calls;
 mod commit;
 mod converse;
 mod driver;
+mod health;
 mod hear;
 mod housekeeping;
 mod parking;
+mod providers;
 mod stage;
 mod tokens;
 mod watch;
@@ -34,9 +36,11 @@ pub use admission::{AdmitError, Admitted, Ask, Caller, How, Provenance, Quotatio
 pub use answers::OpenAnswer;
 pub use calls::{CancelError, DeleteError, RetryError, Until};
 pub use config::{BillingConfig, EngineConfig};
+pub use health::{Breaker, LastFailure, Standing};
 pub use housekeeping::{Tidied, TidyError};
 pub use operator::{Made, Operator};
 pub use parking::ParkedError;
+pub use providers::AccountState;
 pub use upstream::{Account, Line, Network, Outside};
 pub use watch::Watcher;
 
@@ -88,6 +92,7 @@ pub(crate) struct Parts {
     worker: WorkerId,
     watch: watch::Watch,
     cadence: cadence::Cadence,
+    health: health::Health,
     tokens: tokens::Tokens,
     long_texts: upstream::LongTexts,
     in_flight: admission::InFlight,
@@ -122,6 +127,7 @@ impl Engine {
             worker,
             watch: watch::Watch::default(),
             cadence: cadence::Cadence::default(),
+            health: health::Health::default(),
             tokens: tokens::Tokens::default(),
             long_texts: upstream::LongTexts::new(),
             in_flight: admission::InFlight::default(),

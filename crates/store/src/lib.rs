@@ -208,6 +208,15 @@ pub struct Intake {
 /// How many jobs an account may have at its provider at once. An account without an entry has no such limit.
 pub type Places = Arc<BTreeMap<ProviderName, u32>>;
 
+/// How many jobs an account has now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Load {
+    /// That wait to be submitted.
+    pub waiting: u64,
+    /// At their provider, or on the way there: each takes a place.
+    pub at_provider: u64,
+}
+
 /// A job taken up by a worker: `job.fence` is the worker's own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
@@ -536,6 +545,8 @@ pub trait Store: Send + Sync + 'static {
         after: Option<VideoId>,
         limit: u32,
     ) -> Result<Page<ParkedJob>, StoreError>;
+    /// How many jobs each account has, of those that have any under way.
+    async fn loads(&self) -> Result<BTreeMap<ProviderName, Load>, StoreError>;
     /// Any job, whoever owns it; `None` for one that is deleted.
     async fn load_job(&self, id: VideoId) -> Result<Option<Job>, StoreError>;
 

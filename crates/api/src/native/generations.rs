@@ -5,7 +5,7 @@ mod replayable;
 use axum::extract::State;
 use axum::response::Response;
 use filmgate_core::job::{Candidate, Job};
-use filmgate_core::request::{Input, Request};
+use filmgate_core::request::{Input, Request, Sort};
 use filmgate_store::Recorded;
 use serde::Serialize;
 use serde_json::Value;
@@ -85,6 +85,8 @@ pub(crate) struct RouteStep {
     native_model: String,
     /// Why it stands where it stands.
     reason: &'static str,
+    /// What was asked for and this provider has not: it is asked without.
+    left_out: Vec<&'static str>,
     /// What it was expected to charge, in nano-dollars.
     #[schema(required)]
     quote_nanos: Option<i64>,
@@ -122,6 +124,11 @@ impl Timings {
     }
 }
 
+fn left_out(candidate: &Candidate) -> Vec<&'static str> {
+    let parameters = candidate.left_out.iter();
+    parameters.map(|parameter| parameter.as_str()).collect()
+}
+
 impl RouteStep {
     fn of(candidate: &Candidate, request: &Request) -> Self {
         let preference = &request.provider;
@@ -135,9 +142,12 @@ impl RouteStep {
             native_model: candidate.native_model.clone(),
             reason: if preference.order.contains(&candidate.provider) {
                 "named in provider.order"
+            } else if preference.sort == Some(Sort::Latency) {
+                "takes the request; fastest first"
             } else {
                 "takes the request; cheapest first"
             },
+            left_out: left_out(candidate),
             quote_nanos: candidate.quote.map(|quote| quote.get()),
             price_lines: lines.iter().map(QuoteLine::from).collect(),
         }

@@ -6,6 +6,7 @@ pub(crate) mod admin_jobs;
 pub(crate) mod credits;
 pub(crate) mod generations;
 pub(crate) mod keys;
+pub(crate) mod providers;
 pub(crate) mod spreadsheet;
 pub(crate) mod usage;
 pub(crate) mod usage_filter;

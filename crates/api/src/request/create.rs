@@ -120,12 +120,13 @@ pub(crate) struct ProviderChoice {
     pub(crate) ignore: Option<Vec<String>>,
     /// `false`: the first of the route alone.
     pub(crate) allow_fallbacks: Option<bool>,
-    /// `price`; `latency` is for a later version.
+    /// `price` (the default) or `latency`: how long such jobs took there lately.
     pub(crate) sort: Option<String>,
     /// Nobody dearer, in US dollars for the whole job.
     #[schema(value_type = Option<String>)]
     pub(crate) max_price: Option<Dollars>,
-    /// Only `true` in this version.
+    /// `false`: a provider that lacks `seed`, `negative_prompt`, `enhance_prompt`, `compression_quality` or `resize_mode` may
+    /// run the job without it.
     pub(crate) require_parameters: Option<bool>,
 }
 

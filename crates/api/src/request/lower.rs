@@ -210,25 +210,17 @@ fn preference(choice: ProviderChoice) -> Result<ProviderPreference, ApiError> {
     let sort = match choice.sort.as_deref() {
         None => None,
         Some("price") => Some(Sort::Price),
-        Some("latency") => {
-            return Err(ApiError::not_supported(
-                "provider.sort",
-                "\"latency\" was sent; allowed is price in this version",
-            ));
-        }
+        Some("latency") => Some(Sort::Latency),
         Some(other) => {
             return Err(ApiError::validation(
                 "provider.sort",
-                format!("{:?} was sent; allowed is price", shortened(other)),
+                format!(
+                    "{:?} was sent; allowed are price and latency",
+                    shortened(other)
+                ),
             ));
         }
     };
-    if choice.require_parameters == Some(false) {
-        return Err(ApiError::not_supported(
-            "provider.require_parameters",
-            "false was sent; allowed is true in this version",
-        ));
-    }
     let names = |list: Option<Vec<String>>| {
         list.unwrap_or_default()
             .into_iter()
@@ -242,7 +234,7 @@ fn preference(choice: ProviderChoice) -> Result<ProviderPreference, ApiError> {
         allow_fallbacks: choice.allow_fallbacks.unwrap_or(true),
         sort,
         max_price: choice.max_price.map(|price| price.0),
-        require_parameters: true,
+        require_parameters: choice.require_parameters.unwrap_or(true),
     })
 }
 

@@ -12,6 +12,7 @@ mod jobs;
 mod keys;
 mod models;
 mod openapi;
+mod providers;
 mod reach;
 mod serve;
 mod table;
@@ -86,6 +87,8 @@ enum Command {
     /// See parked jobs, give them back to work, or end them.
     #[command(subcommand)]
     Jobs(jobs::Command),
+    /// Show how the accounts at providers do: breaker, slots, latency, what went wrong last.
+    Providers,
     /// Explain or check the configuration.
     #[command(subcommand)]
     Config(config::Command),
@@ -156,6 +159,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Credits(command) => credits::run(context, command).await,
         Command::Usage(args) => usage::run(context, args).await,
         Command::Jobs(command) => jobs::run(context, command).await,
+        Command::Providers => providers::run(context).await,
         Command::Config(command) => config::run(&context, &command),
         Command::Doctor => doctor::run(context).await,
         Command::Backup(args) => backup::run(context, args).await,

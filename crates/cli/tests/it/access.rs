@@ -34,7 +34,7 @@ enum Names {
 }
 
 /// Every route that asks for a key, those under `/v1/video/generations` apart, which are the same again.
-const TABLE: [(&str, &str, Least); 33] = [
+const TABLE: [(&str, &str, Least); 34] = [
     ("POST", "/v1/videos", Least::Member),
     ("GET", "/v1/videos", Least::Read),
     ("GET", "/v1/videos/models", Least::Read),
@@ -65,6 +65,7 @@ const TABLE: [(&str, &str, Least); 33] = [
     ("GET", "/v1/workspaces", Least::Admin),
     ("GET", "/v1/workspaces/{workspace_id}", Least::Admin),
     ("GET", "/v1/admin/actions", Least::Admin),
+    ("GET", "/v1/providers", Least::Admin),
     ("GET", "/v1/admin/jobs", Least::Admin),
     ("POST", "/v1/admin/jobs/{video_id}/unpark", Least::Admin),
     ("POST", "/v1/admin/jobs/{video_id}/end", Least::Admin),

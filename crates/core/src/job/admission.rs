@@ -10,7 +10,7 @@ use crate::ledger::Posting;
 use crate::money::{BasisPoints, Nanos};
 use crate::pricing::PriceRules;
 use crate::provider::SubmitRepeat;
-use crate::request::{ProviderName, Request, Shape};
+use crate::request::{ProviderName, Request, Shape, SoftParameter};
 use crate::routing::Dropped;
 use crate::time::UnixTime;
 
@@ -48,6 +48,9 @@ pub struct Candidate {
     /// What the provider was expected to charge.
     pub quote: Option<Nanos>,
     pub submit_repeat: SubmitRepeat,
+    /// What was asked for and this provider has not: it is asked without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<SoftParameter>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

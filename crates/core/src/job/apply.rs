@@ -44,6 +44,7 @@ pub fn apply(job: &Job, event: Event, now: UnixTime) -> Result<Transition, Rejec
         Event::Expire => change.expire(),
         Event::DeadlinePassed { deadline } => change.deadline_passed(deadline),
         Event::WrittenOff { by } => change.written_off(by),
+        Event::PutOff { wait, jitter } => change.put_off(wait, jitter),
         Event::Claimed => change.claimed(),
         Event::Submitted {
             attempt,
@@ -64,6 +65,7 @@ pub fn apply(job: &Job, event: Event, now: UnixTime) -> Result<Transition, Rejec
             expectation,
         } => change.observed(progress, expectation),
         Event::Unheard { wait } => change.unheard(wait),
+        Event::Nudged { attempt } => change.nudged(attempt),
         Event::NotKnown { wait } => change.not_known(wait),
         Event::Succeeded { delivery } => change.succeeded(delivery),
         Event::FailedUpstream { failure, usage } => change.failed_upstream(failure, usage),
@@ -286,8 +288,23 @@ impl Change<'_> {
             return self.fail(failure, Usage::default());
         }
         self.life.state = State::Accepted;
+        self.ask_the_next(failure.retry_after, jitter);
+        self.done()
+    }
+
+    fn put_off(mut self, wait: Duration, jitter: Duration) -> Outcome {
+        let State::Accepted = self.life.state else {
+            return self.reject();
+        };
+        self.ask_the_next(Some(wait), jitter);
+        self.quietly()
+    }
+
+    /// On to the next candidate at once; after the last one from the first again, when the shortest wait of this round is
+    /// over, or a pause that grows with the rounds.
+    fn ask_the_next(&mut self, wait: Option<Duration>, jitter: Duration) {
         let route = &mut self.life.route;
-        if let Some(wait) = failure.retry_after {
+        if let Some(wait) = wait {
             let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             route.shortest_wait_ms = Some(
                 route
@@ -300,7 +317,7 @@ impl Change<'_> {
         if let Some(next) = (route.at + 1..all.end).find(open) {
             route.at = next;
             self.due_in(Duration::ZERO);
-            return self.done();
+            return;
         }
         let first = all.into_iter().find(open).unwrap_or(route.at);
         let backoff = FIRST_ROUND_WAIT
@@ -313,7 +330,6 @@ impl Change<'_> {
         route.at = first;
         route.rounds += 1;
         self.due_in(wait.saturating_add(jitter));
-        self.done()
     }
 
     fn answer_lost(mut self, attempt: u32, failure: Failure) -> Outcome {
@@ -392,6 +408,20 @@ impl Change<'_> {
             return self.reject();
         };
         self.due_in(wait);
+        self.quietly()
+    }
+
+    /// The next look is brought forward, and nothing else is believed.
+    fn nudged(mut self, attempt: u32) -> Outcome {
+        let ours = self.life.attempt.as_ref();
+        let State::Running { .. } = self.life.state else {
+            return self.reject();
+        };
+        let due_already = self.life.due_at.is_some_and(|due| due <= self.now);
+        if ours.is_none_or(|ours| ours.number != attempt) || due_already {
+            return self.reject();
+        }
+        self.due_in(Duration::ZERO);
         self.quietly()
     }
 

@@ -45,6 +45,11 @@ pub enum Event {
     WrittenOff {
         by: Option<KeyId>,
     },
+    /// The candidate is not asked now, for `wait` at least: it is known to be down, or to want quiet.
+    PutOff {
+        wait: Duration,
+        jitter: Duration,
+    },
     /// A worker is about to submit.
     Claimed,
     Submitted {
@@ -83,6 +88,10 @@ pub enum Event {
     /// The provider could not be asked; try again after `wait`.
     Unheard {
         wait: Duration,
+    },
+    /// The provider told by itself that there is news of the attempt.
+    Nudged {
+        attempt: u32,
     },
     /// The provider does not know the id; asked again after `wait`.
     NotKnown {
@@ -136,6 +145,8 @@ impl Event {
             Self::Expire => "expired",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::WrittenOff { .. } => "written_off",
+            Self::PutOff { .. } => "put_off",
+            Self::Nudged { .. } => "nudged",
             Self::Claimed => "submitting",
             Self::Submitted { .. } => "submitted",
             Self::Refused { .. } => "refused",
@@ -166,6 +177,7 @@ impl Event {
             Self::Submitted { .. }
             | Self::Refused { .. }
             | Self::Observed { .. }
+            | Self::Nudged { .. }
             | Self::NotKnown { .. }
             | Self::Succeeded { .. }
             | Self::FailedUpstream { .. }
@@ -175,6 +187,7 @@ impl Event {
             | Self::DeadlinePassed { .. }
             | Self::WrittenOff { by: None }
             | Self::BytesExpired
+            | Self::PutOff { .. }
             | Self::Claimed
             | Self::AnswerLost { .. }
             | Self::StillLost { .. }

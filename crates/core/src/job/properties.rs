@@ -39,6 +39,7 @@ fn candidate(name: usize, submit_repeat: SubmitRepeat, priced: bool) -> Candidat
         quote: priced.then(|| nanos(40_000_000)),
         price,
         submit_repeat,
+        left_out: Vec::new(),
     }
 }
 
@@ -145,6 +146,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<bool>().prop_map(|operator| Event::WrittenOff { by: operator.then(|| KeyId::from_uuid(Uuid::nil())) }),
         1 => Just(Event::BytesExpired),
         6 => Just(Event::Claimed),
+        2 => (wait.clone(), wait.clone()).prop_map(|(wait, jitter)| Event::PutOff { wait, jitter }),
+        2 => attempt.clone().prop_map(|attempt| Event::Nudged { attempt }),
         6 => (attempt.clone(), expectation.clone())
             .prop_map(|(attempt, expectation)| Event::Submitted { attempt, native: NativeId(format!("n{attempt}")), expectation }),
         3 => (attempt.clone(), failure(), wait.clone()).prop_map(|(attempt, failure, jitter)| Event::Refused { attempt, failure, jitter }),
@@ -274,7 +277,11 @@ impl Books {
             },
         ];
         match &life.state {
-            State::Accepted => vec![Event::Claimed, Event::Expire],
+            State::Accepted => vec![
+                Event::Claimed,
+                Event::PutOff { wait, jitter: wait },
+                Event::Expire,
+            ],
             State::Submitting { lost } => {
                 let lost_again = match lost {
                     true => Event::StillLost { attempt, wait },

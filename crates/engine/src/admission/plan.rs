@@ -4,11 +4,13 @@ use filmgate_catalogue::{Model, ModelStatus, Pair};
 use filmgate_core::job::{Candidate, Mode, Quoted, Terms};
 use filmgate_core::money::{Nanos, Rounding};
 use filmgate_core::pricing::{PriceLine, total};
-use filmgate_core::request::{ModelId, Refusal, Request};
+use filmgate_core::request::{ModelId, Refusal, Request, Shape, SoftParameter};
 use filmgate_core::routing::{Dropped, Limits, Offer, Unpriced, route};
 
 use super::AdmitError;
 use crate::Parts;
+use crate::health::Topic;
+use crate::upstream::Account;
 
 /// What a job is admitted with.
 pub(super) struct Plan {
@@ -129,16 +131,9 @@ impl Parts {
                 });
                 continue;
             };
-            let shape = pair.capabilities.resolve(request).and_then(|shape| {
-                account
-                    .provider
-                    .check(request)
-                    .map(|()| shape)
-                    .map_err(|refusal| vec![refusal])
-            });
-            match shape {
-                Ok(shape) => {
-                    let facts = pair.facts(request, &shape);
+            match fitting(pair, account, request) {
+                Ok((request, shape, left_out)) => {
+                    let facts = pair.facts(&request, &shape);
                     let candidate = Candidate {
                         provider: pair.provider.clone(),
                         native_model: pair.native_model.clone(),
@@ -149,8 +144,10 @@ impl Parts {
                         shape,
                         quote: None,
                         submit_repeat: account.provider.protocol().submit_repeat,
+                        left_out,
                     };
-                    offers.push(offer(pair, candidate, request, terms));
+                    let offer = offer(pair, candidate, &request, terms);
+                    offers.push(self.as_it_stands(pair, offer));
                 }
                 Err(refusals) => {
                     let reason = refusals
@@ -176,6 +173,48 @@ impl Parts {
     }
 }
 
+impl Parts {
+    /// The offer, with how its provider has done lately.
+    fn as_it_stands<T>(&self, pair: &Pair, offer: Offer<T>) -> Offer<T> {
+        let topic = Topic::Submit(pair.native_model.clone());
+        let now = self.clock.now();
+        Offer {
+            healthy: !self.health.is_ill(&pair.provider, &topic, now),
+            expected: self.cadence.usual(&pair.provider, &pair.native_model),
+            ..offer
+        }
+    }
+}
+
+/// What `pair` would make of the request: of all of it, or, where the client allows that, of it without those soft parameters
+/// that this provider has not.
+fn fitting(
+    pair: &Pair,
+    account: &Account,
+    request: &Request,
+) -> Result<(Request, Shape, Vec<SoftParameter>), Vec<Refusal>> {
+    let take = |request: &Request| {
+        let shape = pair.capabilities.resolve(request)?;
+        let checked = account.provider.check(request);
+        checked.map_err(|refusal| vec![refusal])?;
+        Ok(shape)
+    };
+    let refusals: Vec<Refusal> = match take(request) {
+        Ok(shape) => return Ok((request.clone(), shape, Vec::new())),
+        Err(refusals) if request.provider.require_parameters => return Err(refusals),
+        Err(refusals) => refusals,
+    };
+    let soft = SoftParameter::ALL.into_iter().filter(|parameter| {
+        refusals
+            .iter()
+            .any(|refusal| refusal.field == parameter.as_str())
+    });
+    let left_out: Vec<SoftParameter> = soft.collect();
+    let request = request.clone().without(&left_out);
+    let shape = take(&request)?;
+    Ok((request, shape, left_out))
+}
+
 fn offer(
     pair: &Pair,
     candidate: Candidate,
@@ -193,6 +232,7 @@ fn offer(
         cost,
         hold: reserve.and_then(|cost| cost.marked_up(terms.markup, Rounding::Up)),
         healthy: true,
+        expected: None,
         with: (
             Candidate {
                 quote: cost,

@@ -12,6 +12,7 @@ use super::order;
 use super::poll::native;
 use crate::Parts;
 use crate::commit::Held;
+use crate::health::Topic;
 
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -79,7 +80,7 @@ impl Parts {
             return Ok(CancelOutcome::Unsupported);
         }
         let order = order(&held.job);
-        self.ask(&held.job, |account, token| {
+        self.ask(&held.job, &Topic::Job, |account, token| {
             account.provider.cancel(&order, native(held), token)
         })
         .await

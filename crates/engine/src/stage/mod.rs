@@ -8,12 +8,18 @@ mod retire;
 mod submit;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::job::Job;
 use filmgate_core::provider::{Order, Talk, Token};
+use filmgate_core::request::Request;
+
+use tokio::time::Instant;
 
 use crate::Parts;
+use crate::entropy;
+use crate::health::Topic;
 use crate::upstream::{Account, Answer};
 
 impl Parts {
@@ -28,23 +34,40 @@ impl Parts {
         })
     }
 
-    /// Has the conversation that `begin` makes of a token with the job's provider.
+    /// Has the conversation about `topic` that `begin` makes of a token with the job's provider.
     async fn ask<T>(
         &self,
         job: &Job,
+        topic: &Topic,
         begin: impl Fn(&Account, &Token) -> Talk<T>,
     ) -> Result<T, Failure> {
-        let (said, _) = self.ask_keeping(job, begin).await?;
+        let (said, _) = self.ask_keeping(job, topic, begin).await?;
         Ok(said)
     }
 
-    /// The same, with the answer that was the last word. A token that is refused is thrown away, and another one tried.
+    /// The same, with the answer that was the last word.
     async fn ask_keeping<T>(
         &self,
         job: &Job,
+        topic: &Topic,
         begin: impl Fn(&Account, &Token) -> Talk<T>,
     ) -> Result<(T, Option<Answer>), Failure> {
         let account = self.account(job)?;
+        let asked_at = Instant::now();
+        let said = self.ask_by_token(account, job, begin).await;
+        let (took, now) = (asked_at.elapsed(), self.clock.now());
+        self.health
+            .heard(account.provider.name(), topic, &said, took, now);
+        said
+    }
+
+    /// A token that is refused is thrown away, and another one tried.
+    async fn ask_by_token<T>(
+        &self,
+        account: &Account,
+        job: &Job,
+        begin: impl Fn(&Account, &Token) -> Talk<T>,
+    ) -> Result<(T, Option<Answer>), Failure> {
         let inputs = &job.admission.request.inputs;
         let token = self.token(account).await?;
         let talk = begin(account, &token);
@@ -69,6 +92,14 @@ impl Parts {
     }
 }
 
+/// A wait as it was wished, and up to a quarter more: whoever was told the same does not come back in the same moment.
+fn spread(wait: Duration) -> Duration {
+    let mut bytes = [0; 8];
+    entropy::fill(&mut bytes);
+    let most = u64::try_from(wait.as_millis() / 4).unwrap_or(u64::MAX);
+    wait + Duration::from_millis(u64::from_le_bytes(bytes) % most.max(1))
+}
+
 /// Whether the provider refused the token itself, so that nothing was done.
 fn is_stale(failure: &Failure) -> bool {
     failure.code == FailureCode::ProviderAuth && !failure.ambiguous
@@ -79,7 +110,10 @@ fn order(job: &Job) -> Order {
     let candidate = job.candidate();
     Order {
         native_model: candidate.native_model.clone(),
-        request: Arc::clone(&job.admission.request),
+        request: match &candidate.left_out[..] {
+            [] => Arc::clone(&job.admission.request),
+            left_out => Arc::new(Request::clone(&job.admission.request).without(left_out)),
+        },
         shape: candidate.shape.clone(),
         attempt_key: job
             .life

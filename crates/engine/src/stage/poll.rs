@@ -7,9 +7,10 @@ use filmgate_core::job::{Event, State};
 use filmgate_core::provider::{NativeId, Observation};
 use filmgate_store::{AfterCommit, StoreError};
 
-use super::order;
+use super::{order, spread};
 use crate::Parts;
 use crate::commit::{Held, Stepped};
+use crate::health::Topic;
 use crate::upstream::Answer;
 
 /// The wait after a poll that brought no answer, unless the provider named one.
@@ -19,6 +20,14 @@ const UNKNOWN_AGAIN: Duration = Duration::from_secs(20);
 
 impl Parts {
     pub(crate) async fn poll(&self, held: &mut Held) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let provider = &held.job.candidate().provider;
+        if let Err(wait) = self.health.may_ask(provider, &Topic::Job, now) {
+            let wait = spread(wait);
+            let unheard = self.overdue(held, Event::Unheard { wait });
+            self.step(held, unheard, AfterCommit::EndLease).await?;
+            return Ok(());
+        }
         let mut heard = None;
         let event = match self.observe(held).await {
             Ok((observation, answer)) => {
@@ -28,7 +37,7 @@ impl Parts {
             Err(failure) => {
                 tracing::warn!(video.id = %held.id(), failure.code = failure.code.as_str(), "{}", failure.message);
                 let unheard = Event::Unheard {
-                    wait: failure.retry_after.unwrap_or(ASK_AGAIN),
+                    wait: spread(failure.retry_after.unwrap_or(ASK_AGAIN)),
                 };
                 self.overdue(held, unheard)
             }
@@ -71,7 +80,7 @@ impl Parts {
         held: &Held,
     ) -> Result<(Observation, Option<Answer>), Failure> {
         let order = order(&held.job);
-        self.ask_keeping(&held.job, |account, token| {
+        self.ask_keeping(&held.job, &Topic::Job, |account, token| {
             account.provider.poll(&order, native(held), token)
         })
         .await

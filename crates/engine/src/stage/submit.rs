@@ -6,14 +6,15 @@
 use std::time::Duration;
 
 use filmgate_core::failure::Failure;
-use filmgate_core::job::{Event, State};
+use filmgate_core::job::{Event, Job, State};
 use filmgate_core::provider::{Recovered, SubmitRepeat, Submitted};
 use filmgate_store::{AfterCommit, StoreError};
 
-use super::order;
+use super::{order, spread};
 use crate::Parts;
 use crate::commit::{Held, Stepped};
 use crate::entropy;
+use crate::health::Topic;
 
 /// The wait before a lost submit is traced again, when the provider could not be asked.
 const TRACE_AGAIN: Duration = Duration::from_secs(5);
@@ -22,6 +23,14 @@ const MOST_JITTER_MS: u64 = 1000;
 
 impl Parts {
     pub(crate) async fn submit(&self, held: &mut Held) -> Result<(), StoreError> {
+        if let Err(wait) = self.may_submit(held) {
+            let put_off = Event::PutOff {
+                wait: spread(wait),
+                jitter: Duration::ZERO,
+            };
+            self.step(held, put_off, AfterCommit::EndLease).await?;
+            return Ok(());
+        }
         if self
             .step(held, Event::Claimed, AfterCommit::KeepLease)
             .await?
@@ -97,9 +106,17 @@ impl Parts {
         }
     }
 
+    /// Whether the candidate is in a state to be asked, and if not, after how long.
+    fn may_submit(&self, held: &Held) -> Result<(), Duration> {
+        let candidate = held.job.candidate();
+        let now = self.clock.now();
+        self.health
+            .may_ask(&candidate.provider, &topic(&held.job), now)
+    }
+
     async fn send_submit(&self, held: &Held) -> Result<Submitted, Failure> {
         let order = order(&held.job);
-        self.ask(&held.job, |account, token| {
+        self.ask(&held.job, &topic(&held.job), |account, token| {
             account.provider.submit(&order, token)
         })
         .await
@@ -107,7 +124,7 @@ impl Parts {
 
     async fn look_up(&self, held: &Held) -> Result<Recovered, Failure> {
         let order = order(&held.job);
-        self.ask(&held.job, |account, token| {
+        self.ask(&held.job, &Topic::Job, |account, token| {
             account.provider.recover(&order, token)
         })
         .await
@@ -132,6 +149,10 @@ pub(super) fn number(held: &Held) -> u32 {
         .attempt
         .as_ref()
         .map_or(0, |attempt| attempt.number)
+}
+
+fn topic(job: &Job) -> Topic {
+    Topic::Submit(job.candidate().native_model.clone())
 }
 
 fn jitter() -> Duration {

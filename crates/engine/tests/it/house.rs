@@ -60,6 +60,32 @@ default_size = "320x180"
 sizes = { 180p = { "16:9" = "320x180" } }
 audio = "never"
 max_samples = 4
+
+[[models]]
+id = "demo/two"
+name = "Demo at two providers"
+status = "active"
+
+[[models.providers]]
+provider = "scripted"
+native_model_id = "one"
+duration = { min = 1, max = 20, default = 4 }
+default_size = "320x180"
+sizes = { 180p = { "16:9" = "320x180" } }
+audio = "never"
+max_samples = 4
+prices = [{ meter = "output_second", usd = "0.01", source = "a test", as_of = "2026-11-23", confidence = "ours" }]
+
+[[models.providers]]
+provider = "other"
+native_model_id = "uno"
+duration = { min = 1, max = 20, default = 4 }
+default_size = "320x180"
+sizes = { 180p = { "16:9" = "320x180" } }
+audio = "never"
+seed = { min = 0, max = 99 }
+max_samples = 4
+prices = [{ meter = "output_second", usd = "0.02", source = "a test", as_of = "2026-11-23", confidence = "ours" }]
 "#;
 
 pub(crate) const START: UnixTime = UnixTime::from_seconds(1_795_420_800);
@@ -75,6 +101,8 @@ pub(crate) struct Script {
     /// So many cancels fail before one is heard.
     pub(crate) deaf_to_cancels: u32,
     pub(crate) files: VecDeque<(u16, Option<u64>, Bytes)>,
+    /// What it says when it is asked, for outcomes that point into it.
+    pub(crate) answer: Bytes,
 }
 
 impl Default for Script {
@@ -87,6 +115,7 @@ impl Default for Script {
             cancels: [CancelOutcome::Unsupported].into(),
             deaf_to_cancels: 0,
             files: [(200, None, film())].into(),
+            answer: Bytes::new(),
         }
     }
 }
@@ -210,6 +239,7 @@ pub(crate) struct House {
     pub(crate) caller: Caller,
     pub(crate) attempt_keys: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<Script>>,
+    other: Arc<Mutex<Script>>,
     setup: Setup,
     directory: tempfile::TempDir,
 }
@@ -235,8 +265,10 @@ impl House {
         let lossy = Arc::new(Lossy::before(Arc::new(store)));
         let store: Arc<dyn Store> = Arc::clone(&lossy) as Arc<dyn Store>;
         let script = Arc::new(Mutex::new(script));
+        let other = Arc::default();
         let attempt_keys = Arc::default();
-        let engine = wire(&store, &clock, &script, &attempt_keys, setup, &directory);
+        let scripts = [&script, &other];
+        let engine = wire(&store, &clock, scripts, &attempt_keys, setup, &directory);
         let caller = first_caller(&engine).await;
         Self {
             engine,
@@ -246,6 +278,7 @@ impl House {
             caller,
             attempt_keys,
             script,
+            other,
             setup,
             directory,
         }
@@ -274,7 +307,7 @@ impl House {
         self.engine = wire(
             &self.store,
             &self.clock,
-            &self.script,
+            [&self.script, &self.other],
             &self.attempt_keys,
             self.setup,
             &self.directory,
@@ -331,6 +364,11 @@ impl House {
     /// What the provider does from now on.
     pub(crate) fn script(&self, change: impl FnOnce(&mut Script)) {
         change(&mut self.script.lock().unwrap());
+    }
+
+    /// What the other provider does from now on.
+    pub(crate) fn other_script(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.other.lock().unwrap());
     }
 
     /// Runs statements behind the store's back.
@@ -407,15 +445,36 @@ impl House {
 fn wire(
     store: &Arc<dyn Store>,
     clock: &Arc<FakeClock>,
-    script: &Arc<Mutex<Script>>,
+    [script, other]: [&Arc<Mutex<Script>>; 2],
     attempt_keys: &Arc<Mutex<Vec<String>>>,
     setup: Setup,
     directory: &tempfile::TempDir,
 ) -> Engine {
-    let name = ProviderName("scripted".into());
+    let accounts = [("scripted", script), ("other", other)].map(|(name, script)| {
+        let name = ProviderName(name.into());
+        (name.clone(), account(name, script, attempt_keys, setup))
+    });
+    Engine::new(Wiring {
+        store: Arc::clone(store),
+        assets: assets(directory),
+        catalogue: Arc::new(Catalogue::read(&[("demo", CATALOGUE)]).unwrap()),
+        accounts: BTreeMap::from(accounts),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        engine: EngineConfig::default(),
+        billing: setup.billing,
+        retention: setup.retention,
+    })
+}
+
+fn account(
+    name: ProviderName,
+    script: &Arc<Mutex<Script>>,
+    attempt_keys: &Arc<Mutex<Vec<String>>>,
+    setup: Setup,
+) -> Account {
     let repeat = script.lock().unwrap().repeat;
     let provider = Scripted {
-        name: name.clone(),
+        name,
         repeat,
         script: Arc::clone(script),
         attempt_keys: Arc::clone(attempt_keys),
@@ -423,7 +482,7 @@ fn wire(
     let files = Arc::clone(script);
     let service = tower::service_fn(move |request: http::Request<Bytes>| {
         let answer = if request.uri().path() == "/ask" {
-            (200, None, Bytes::new())
+            (200, None, files.lock().unwrap().answer.clone())
         } else {
             next(&mut files.lock().unwrap().files)
         };
@@ -442,21 +501,11 @@ fn wire(
         secret: Secret::new(""),
     };
     let poll_every = Duration::from_secs(1);
-    let account = Account {
+    Account {
         concurrency: setup.concurrency.and_then(NonZeroU32::new),
         deadline: setup.deadline,
         ..Account::new(Arc::new(provider), line, credential, poll_every)
-    };
-    Engine::new(Wiring {
-        store: Arc::clone(store),
-        assets: assets(directory),
-        catalogue: Arc::new(Catalogue::read(&[("demo", CATALOGUE)]).unwrap()),
-        accounts: BTreeMap::from([(name, account)]),
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        engine: EngineConfig::default(),
-        billing: setup.billing,
-        retention: setup.retention,
-    })
+    }
 }
 
 fn assets(directory: &tempfile::TempDir) -> Assets {

@@ -1,5 +1,6 @@
 //! A store behind a connection that is cut at the worst moment: what was asked for is done, and the answer is lost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
@@ -11,10 +12,11 @@ use filmgate_core::job::{Attempt, Job, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::money::Delta;
 use filmgate_core::repeat::Answer;
+use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use filmgate_store::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Heard, Inserted, Intake, ListJobs, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
+    Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
     Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
 };
 use tokio::sync::broadcast;
@@ -108,6 +110,7 @@ hand_on! {
     unpark(id: VideoId, now: UnixTime, action: Action) -> Result<Option<ParkedJob>, StoreError>;
     find_parked(id: VideoId) -> Result<Option<ParkedJob>, StoreError>;
     parked(workspace: Option<WorkspaceId>, after: Option<VideoId>, limit: u32) -> Result<Page<ParkedJob>, StoreError>;
+    loads() -> Result<BTreeMap<ProviderName, Load>, StoreError>;
     load_job(id: VideoId) -> Result<Option<Job>, StoreError>;
     balances(workspace: WorkspaceId) -> Result<Balances, StoreError>;
     post_credit(workspace: WorkspaceId, amount: Delta, reason: &str, deed: Deed) -> Result<Once<StoredPosting>, StoreError>;

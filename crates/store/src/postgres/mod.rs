@@ -22,6 +22,7 @@ mod jobs;
 mod keys;
 mod ledger;
 mod lists;
+mod loads;
 mod objects;
 mod parking;
 mod repeats;
@@ -31,6 +32,7 @@ mod timeline;
 mod work;
 mod workspaces;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,6 +45,7 @@ use filmgate_core::job::{Attempt, Job, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::money::Delta;
 use filmgate_core::repeat::Answer;
+use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use sqlx::Connection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool};
@@ -56,7 +59,7 @@ use self::jobs::Creation;
 use self::work::Change;
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Heard, Inserted, Intake, ListJobs, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
+    Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
     Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
 };
 
@@ -368,6 +371,11 @@ impl Store for PostgresStore {
     ) -> Result<Page<ParkedJob>, StoreError> {
         let mut db = self.connections.lend().await?;
         parking::list(&mut db, workspace, after, limit).await
+    }
+
+    async fn loads(&self) -> Result<BTreeMap<ProviderName, Load>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        loads::by_account(&mut db).await
     }
 
     async fn load_job(&self, id: VideoId) -> Result<Option<Job>, StoreError> {

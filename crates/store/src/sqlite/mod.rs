@@ -22,6 +22,7 @@ mod jobs;
 mod keys;
 mod ledger;
 mod lists;
+mod loads;
 mod objects;
 mod outbox;
 mod parking;
@@ -32,6 +33,7 @@ mod timeline;
 mod work;
 mod workspaces;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,7 @@ use filmgate_core::job::{Attempt, Job, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::money::Delta;
 use filmgate_core::repeat::Answer;
+use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -57,7 +60,7 @@ use self::work::{Change, Outcome};
 use self::writer::{Lane, Writer};
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Heard, Inserted, Intake, ListJobs, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
+    Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
     Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
 };
 
@@ -402,6 +405,10 @@ impl Store for SqliteStore {
         self.readers
             .scan(move |db| parking::list(db, workspace, after, limit))
             .await
+    }
+
+    async fn loads(&self) -> Result<BTreeMap<ProviderName, Load>, StoreError> {
+        self.readers.scan(loads::by_account).await
     }
 
     async fn load_job(&self, id: VideoId) -> Result<Option<Job>, StoreError> {

@@ -348,6 +348,7 @@ fn candidate(name: &str) -> Candidate {
         price: Some(PriceRules::by_output_second(nanos(10_000_000))),
         quote: Some(nanos(40_000_000)),
         submit_repeat: SubmitRepeat::Lookup,
+        left_out: Vec::new(),
     }
 }
 

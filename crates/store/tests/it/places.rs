@@ -6,7 +6,7 @@ use std::sync::Arc;
 use filmgate_core::job::{Event, State};
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
-use filmgate_store::{AfterCommit, Claim, Intake, Places, Store};
+use filmgate_store::{AfterCommit, Claim, Intake, Load, Places, Store};
 
 use tokio::task::JoinSet;
 
@@ -22,6 +22,7 @@ on_every_engine![
     where_turns_are_taken_places_hold_too,
     workers_that_race_take_no_more_places_than_there_are,
     what_waits_for_a_place_is_not_due,
+    loads_tell_who_waits_and_who_has_a_place,
 ];
 
 fn places(of: &[(&str, u32)]) -> Places {
@@ -110,6 +111,34 @@ async fn a_job_has_its_place_from_the_claim_until_the_provider_is_done(db: Datab
         .iter()
         .filter(|claim| claim.job.life.state == State::Accepted);
     assert_eq!(waiting.count(), 1, "fetching needs no place");
+}
+
+async fn loads_tell_who_waits_and_who_has_a_place(db: Database) {
+    let store = db.store.as_ref();
+    assert_eq!(store.loads().await.unwrap(), BTreeMap::new());
+    let workspace = workspace(store).await;
+    for _ in 0..3 {
+        Video::of(workspace).by(&["one"]).create(store).await;
+    }
+    Video::of(workspace).by(&["two"]).create(store).await;
+    let mut job = claims(store, limited("a", START, 1, &[("two", 0)]))
+        .await
+        .remove(0)
+        .job;
+    live(store, &mut job, vec![Event::Claimed], START).await;
+    let load = |waiting, at_provider| Load {
+        waiting,
+        at_provider,
+    };
+    let of = |one| {
+        let names = ["one", "two"].map(|name| ProviderName(name.into()));
+        BTreeMap::from_iter(names.into_iter().zip([one, load(1, 0)]))
+    };
+    assert_eq!(store.loads().await.unwrap(), of(load(2, 1)));
+    live(store, &mut job, vec![submitted(1)], START).await;
+    assert_eq!(store.loads().await.unwrap(), of(load(2, 1)));
+    live(store, &mut job, vec![succeeded()], START).await;
+    assert_eq!(store.loads().await.unwrap(), of(load(2, 0)));
 }
 
 async fn a_place_of_a_dead_worker_is_free_when_its_lease_is_over(db: Database) {

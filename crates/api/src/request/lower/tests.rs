@@ -217,7 +217,6 @@ fn limits_are_kept_and_named() {
             json!({"webhook": {"endpoint_id": "we_1"}}),
             "webhook.endpoint_id",
         ),
-        (json!({"provider": {"sort": "latency"}}), "provider.sort"),
     ] {
         let (error, at, _) = refused(body);
         assert_eq!((error.as_str(), at.as_str()), ("not_supported", path));
