@@ -13,7 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::native::{
-    actions, activity, admin_jobs, credits, generations, keys, providers, usage, videos, workspaces,
+    actions, activity, admin_jobs, callbacks, credits, generations, keys, providers, usage, videos,
+    workspaces,
 };
 use crate::{Api, Shared, ops};
 
@@ -50,6 +51,7 @@ fn other_routes() -> OpenApiRouter<Shared> {
         .routes(routes!(activity::activity))
         .routes(routes!(actions::actions))
         .routes(routes!(providers::providers))
+        .merge(callbacks::routes())
         .nest("/v1/admin/jobs", admin_jobs::routes())
         .routes(routes!(ops::health))
         .routes(routes!(ops::ready))

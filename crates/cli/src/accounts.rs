@@ -107,7 +107,11 @@ fn reached(name: ProviderName, server: &Server, outside: Outside) -> Result<Acco
         secret: server.api_key.clone().unwrap_or_else(|| Secret::new("")),
     };
     Ok(Account::new(
-        Arc::new(adapter.with_sound_switches(switched)),
+        Arc::new(
+            adapter
+                .with_sound_switches(switched)
+                .that_calls_back(server.calls_back),
+        ),
         Line::Network(Network::to(&server.base_url, outside)?),
         credential,
         SERVER_POLL_EVERY,

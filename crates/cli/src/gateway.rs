@@ -9,7 +9,7 @@ use filmgate_assets::Assets;
 use filmgate_core::provider::Secret;
 use filmgate_engine::clock::{Clock, SystemClock};
 use filmgate_engine::keys::Bootstrap;
-use filmgate_engine::seal::{MasterKey, link_keys};
+use filmgate_engine::seal::{MasterKey, callback_key, link_keys};
 use filmgate_engine::{Engine, Wiring};
 use filmgate_store::Store;
 use filmgate_store::postgres::PostgresStore;
@@ -47,7 +47,9 @@ impl Gateway {
         };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
         let store = open_store(&config.store).await?;
-        let link_keys = link_keys(store.as_ref(), &MasterKey::new(&master), clock.now()).await?;
+        let master = MasterKey::new(&master);
+        let link_keys = link_keys(store.as_ref(), &master, clock.now()).await?;
+        let callback_key = callback_key(store.as_ref(), &master, clock.now()).await?;
         let retention = config.assets.retention;
         let assets = Assets::open(config.assets)?;
         if let Err(fault) = assets.ping().await {
@@ -71,6 +73,7 @@ impl Gateway {
             engine: config.engine,
             billing: config.billing,
             retention,
+            callback_key,
         });
         engine.set_clock().await?;
         let stop = CancellationToken::new();

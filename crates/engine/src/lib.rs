@@ -19,6 +19,7 @@ pub mod upstream;
 mod answers;
 mod bell;
 mod cadence;
+mod callbacks;
 mod calls;
 mod commit;
 mod converse;
@@ -34,6 +35,7 @@ mod watch;
 
 pub use admission::{AdmitError, Admitted, Ask, Caller, How, Provenance, Quotation};
 pub use answers::OpenAnswer;
+pub use callbacks::{CallbackError, CallbackKey};
 pub use calls::{CancelError, DeleteError, RetryError, Until};
 pub use config::{BillingConfig, EngineConfig};
 pub use health::{Breaker, LastFailure, Standing};
@@ -77,6 +79,7 @@ pub struct Wiring {
     pub billing: BillingConfig,
     /// How long what a job stored is kept after its end; for ever where not set.
     pub retention: Option<Duration>,
+    pub callback_key: CallbackKey,
 }
 
 pub(crate) struct Parts {
@@ -88,6 +91,7 @@ pub(crate) struct Parts {
     config: EngineConfig,
     billing: BillingConfig,
     retention: Option<Duration>,
+    callback_key: CallbackKey,
     places: Places,
     worker: WorkerId,
     watch: watch::Watch,
@@ -117,6 +121,7 @@ impl Engine {
         Self(Arc::new(Parts {
             places: Arc::new(limited.collect()),
             retention: wiring.retention,
+            callback_key: wiring.callback_key,
             store: wiring.store,
             assets: wiring.assets,
             catalogue: wiring.catalogue,

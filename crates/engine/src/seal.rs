@@ -9,6 +9,7 @@ use filmgate_assets::signed_link::{LinkKey, LinkKeys};
 use filmgate_core::time::UnixTime;
 use filmgate_store::{Store, StoreError};
 
+use crate::callbacks::CallbackKey;
 use crate::entropy;
 
 const NONCE_BYTES: usize = 12;
@@ -73,17 +74,34 @@ pub async fn link_keys(
     master: &MasterKey,
     now: UnixTime,
 ) -> Result<LinkKeys, SealError> {
-    const NAME: &str = "link-key-1";
-    let fresh = master.seal(NAME, &entropy::secret());
-    let kept = store.keep_sealed(NAME, &fresh, now).await?;
-    let secret = master
-        .open(NAME, &kept)?
-        .try_into()
-        .map_err(|_| SealError::WrongKey)?;
+    let secret = secret(store, master, "link-key-1", now).await?;
     Ok(LinkKeys {
         current: LinkKey { id: 1, secret },
         older: Vec::new(),
     })
+}
+
+/// The key that signs callback addresses: made on first use, as those of links are.
+pub async fn callback_key(
+    store: &dyn Store,
+    master: &MasterKey,
+    now: UnixTime,
+) -> Result<CallbackKey, SealError> {
+    let secret = secret(store, master, "callback-key-1", now).await?;
+    Ok(CallbackKey::new(secret))
+}
+
+/// The secret that is kept under `name`, made where there is none.
+async fn secret(
+    store: &dyn Store,
+    master: &MasterKey,
+    name: &str,
+    now: UnixTime,
+) -> Result<[u8; 32], SealError> {
+    let fresh = master.seal(name, &entropy::secret());
+    let kept = store.keep_sealed(name, &fresh, now).await?;
+    let secret = master.open(name, &kept)?;
+    secret.try_into().map_err(|_| SealError::WrongKey)
 }
 
 #[cfg(test)]

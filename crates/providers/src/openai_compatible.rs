@@ -27,11 +27,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::provider::{
-    Body, CancelOutcome, NativeId, Observation, Order, Protocol, Provider, Recovered, Repeat,
-    SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
+    Body, Callback, CancelOutcome, NativeId, NotACallback, Nudge, Observation, Order, Protocol,
+    Provider, Recovered, Repeat, SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
 };
 use filmgate_core::request::{ProviderName, Refusal, Request as VideoRequest};
 use http::{Method, Request, Response, StatusCode};
+use serde_json::Value;
 use url::Url;
 
 use self::cancel::Cancel;
@@ -50,6 +51,7 @@ pub struct OpenAiCompatible {
     flavour: Option<Flavour>,
     /// Its own ids of the models whose sound can be switched on and off.
     sound_switches: BTreeSet<String>,
+    calls_back: bool,
 }
 
 impl OpenAiCompatible {
@@ -60,7 +62,15 @@ impl OpenAiCompatible {
             base: base_url.as_str().trim_end_matches('/').to_owned(),
             flavour,
             sound_switches: BTreeSet::new(),
+            calls_back: false,
         }
+    }
+
+    /// One that is told where to call when a job has moved: by the field `callback_url`, which no server of this dialect has
+    /// of its own accord.
+    #[must_use]
+    pub fn that_calls_back(self, calls_back: bool) -> Self {
+        Self { calls_back, ..self }
     }
 
     /// Names the models that are told whether to make sound; the others are never sent a word of it.
@@ -147,7 +157,7 @@ impl Provider for OpenAiCompatible {
         Protocol {
             submit_repeat: SubmitRepeat::Never,
             can_cancel: self.flavour != Some(Flavour::LiteLlm),
-            calls_back: false,
+            calls_back: self.calls_back,
         }
     }
 
@@ -187,6 +197,15 @@ impl Provider for OpenAiCompatible {
             }
             Err(failure) => fail(failure),
         }
+    }
+
+    /// Its body is the job, as a poll would show it.
+    fn read_callback(&self, message: &Callback) -> Result<Nudge, NotACallback> {
+        let body: Value = serde_json::from_slice(&message.body).map_err(|_| NotACallback)?;
+        let id = body.get("id").and_then(Value::as_str).ok_or(NotACallback)?;
+        Ok(Nudge {
+            native: Some(NativeId(id.to_owned())),
+        })
     }
 
     fn cancel(&self, order: &Order, native: &NativeId, token: &Token) -> Talk<CancelOutcome> {

@@ -42,6 +42,7 @@ pub(crate) fn router<V: Vendor>() -> Router<Emulator<V>> {
                 .post(set_faults::<V>)
                 .delete(clear_faults::<V>),
         )
+        .route("/callbacks", post(callbacks::<V>))
         .route("/release", post(release::<V>))
         .route("/clock", post(clock::<V>))
 }
@@ -93,6 +94,11 @@ async fn set_faults<V: Vendor>(
 async fn clear_faults<V: Vendor>(State(emulator): State<Emulator<V>>) -> StatusCode {
     emulator.clear_faults();
     StatusCode::NO_CONTENT
+}
+
+/// Calls whoever asked to be called, and tells what they answered.
+async fn callbacks<V: Vendor>(State(emulator): State<Emulator<V>>) -> Json<Value> {
+    Json(json!({"statuses": emulator.call_back().await}))
 }
 
 async fn release<V: Vendor>(State(emulator): State<Emulator<V>>) -> StatusCode {

@@ -40,6 +40,11 @@ pub trait Vendor: std::fmt::Debug + Send + Sync + Sized + 'static {
 
     /// An error's envelope, to be sent under a success.
     fn envelope(&self) -> Value;
+
+    /// Where it was asked to call when the job of this id has moved, and what it says there; `None` where it does no such thing.
+    fn callback(_emulator: &Emulator<Self>, _id: &str) -> Option<(String, Value)> {
+        None
+    }
 }
 
 /// How jobs go, whatever the vendor.
@@ -231,6 +236,22 @@ impl<V: Vendor> Emulator<V> {
     /// The faults for everybody.
     pub fn faults(&self) -> Vec<String> {
         self.standing().directives.clone()
+    }
+
+    /// Calls everybody who asked to be called about a job that is remembered. Answers the statuses that came back; 0 where
+    /// nobody answered.
+    pub async fn call_back(&self) -> Vec<u16> {
+        let client = reqwest::Client::builder().no_proxy().build();
+        let client = client.expect("a plain client can be made");
+        let mut statuses = Vec::new();
+        for job in self.0.jobs.remembered() {
+            let Some((url, body)) = V::callback(self, &job.id) else {
+                continue;
+            };
+            let answer = client.post(url).json(&body).send().await;
+            statuses.push(answer.map_or(0, |answer| answer.status().as_u16()));
+        }
+        statuses
     }
 
     /// Lets go on whatever is stalled now.

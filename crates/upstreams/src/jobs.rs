@@ -369,6 +369,11 @@ impl<O: Order> Jobs<O> {
     }
 
     /// The book: every job, in the order of acceptance, or only those of one prompt.
+    /// All that the server remembers, the oldest first.
+    pub(crate) fn remembered(&self) -> Vec<Arc<Job<O>>> {
+        lock(&self.book).by_number.values().cloned().collect()
+    }
+
     pub(crate) fn records(&self, prompt: Option<&str>, now: UnixTime) -> Vec<JobRecord> {
         // Records are written without the lock: there may be many.
         let all = lock(&self.book).all.clone();

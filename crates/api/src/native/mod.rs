@@ -3,6 +3,7 @@
 pub(crate) mod actions;
 pub(crate) mod activity;
 pub(crate) mod admin_jobs;
+pub(crate) mod callbacks;
 pub(crate) mod credits;
 pub(crate) mod generations;
 pub(crate) mod keys;

@@ -195,6 +195,7 @@ impl Gate {
             engine: EngineConfig::default(),
             billing: BillingConfig::default(),
             retention: setup.retention,
+            callback_key: filmgate_engine::CallbackKey::new([7; 32]),
         });
         if !setup.idle {
             engine.start();

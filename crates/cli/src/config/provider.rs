@@ -62,6 +62,8 @@ pub(crate) struct Server {
     pub(crate) api_key: Option<Secret>,
     /// `None`: told apart by what it answers.
     pub(crate) flavour: Option<Flavour>,
+    /// It is told where to call when a job has moved.
+    pub(crate) calls_back: bool,
     pub(crate) models: Vec<Declared>,
 }
 
@@ -229,6 +231,7 @@ fn server(name: &str, enabled: bool, keys: &mut Keys<'_>) -> (Server, Vec<usize>
     let base_url = base_url(keys);
     let api_key = api_key(enabled, keys);
     let flavour = flavour(keys);
+    let calls_back = keys.take("callbacks").unwrap_or(false);
     let tables = keys.tables("models");
     if tables.is_empty() {
         keys.fault("models", "none is declared; at least one is needed");
@@ -251,6 +254,7 @@ fn server(name: &str, enabled: bool, keys: &mut Keys<'_>) -> (Server, Vec<usize>
         base_url,
         api_key,
         flavour,
+        calls_back,
         models,
     };
     (server, read)

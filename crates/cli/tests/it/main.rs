@@ -38,4 +38,5 @@ mod retention;
 mod stuck;
 mod torture;
 mod usage;
+mod vendors;
 mod videos;

@@ -8,7 +8,6 @@ use filmgate_core::job::Event;
 use filmgate_core::provider::{CancelOutcome, Observation, Usage};
 use filmgate_store::{AfterCommit, StoreError};
 
-use super::order;
 use super::poll::native;
 use crate::Parts;
 use crate::commit::Held;
@@ -79,7 +78,7 @@ impl Parts {
         if !account.provider.protocol().can_cancel {
             return Ok(CancelOutcome::Unsupported);
         }
-        let order = order(&held.job);
+        let order = self.order(&held.job);
         self.ask(&held.job, &Topic::Job, |account, token| {
             account.provider.cancel(&order, native(held), token)
         })

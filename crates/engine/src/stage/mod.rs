@@ -105,22 +105,24 @@ fn is_stale(failure: &Failure) -> bool {
     failure.code == FailureCode::ProviderAuth && !failure.ambiguous
 }
 
-/// What an adapter is told of the job's latest attempt.
-fn order(job: &Job) -> Order {
-    let candidate = job.candidate();
-    Order {
-        native_model: candidate.native_model.clone(),
-        request: match &candidate.left_out[..] {
-            [] => Arc::clone(&job.admission.request),
-            left_out => Arc::new(Request::clone(&job.admission.request).without(left_out)),
-        },
-        shape: candidate.shape.clone(),
-        attempt_key: job
-            .life
-            .attempt
-            .as_ref()
-            .map(|attempt| attempt.key.clone())
-            .unwrap_or_default(),
-        callback_url: None,
+impl Parts {
+    /// What an adapter is told of the job's latest attempt.
+    fn order(&self, job: &Job) -> Order {
+        let candidate = job.candidate();
+        Order {
+            native_model: candidate.native_model.clone(),
+            request: match &candidate.left_out[..] {
+                [] => Arc::clone(&job.admission.request),
+                left_out => Arc::new(Request::clone(&job.admission.request).without(left_out)),
+            },
+            shape: candidate.shape.clone(),
+            attempt_key: job
+                .life
+                .attempt
+                .as_ref()
+                .map(|attempt| attempt.key.clone())
+                .unwrap_or_default(),
+            callback_url: self.callback_url(job),
+        }
     }
 }

@@ -7,7 +7,7 @@ use filmgate_core::job::{Event, State};
 use filmgate_core::provider::{NativeId, Observation};
 use filmgate_store::{AfterCommit, StoreError};
 
-use super::{order, spread};
+use super::spread;
 use crate::Parts;
 use crate::commit::{Held, Stepped};
 use crate::health::Topic;
@@ -79,7 +79,7 @@ impl Parts {
         &self,
         held: &Held,
     ) -> Result<(Observation, Option<Answer>), Failure> {
-        let order = order(&held.job);
+        let order = self.order(&held.job);
         self.ask_keeping(&held.job, &Topic::Job, |account, token| {
             account.provider.poll(&order, native(held), token)
         })

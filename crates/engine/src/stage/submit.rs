@@ -10,7 +10,7 @@ use filmgate_core::job::{Event, Job, State};
 use filmgate_core::provider::{Recovered, SubmitRepeat, Submitted};
 use filmgate_store::{AfterCommit, StoreError};
 
-use super::{order, spread};
+use super::spread;
 use crate::Parts;
 use crate::commit::{Held, Stepped};
 use crate::entropy;
@@ -115,7 +115,7 @@ impl Parts {
     }
 
     async fn send_submit(&self, held: &Held) -> Result<Submitted, Failure> {
-        let order = order(&held.job);
+        let order = self.order(&held.job);
         self.ask(&held.job, &topic(&held.job), |account, token| {
             account.provider.submit(&order, token)
         })
@@ -123,7 +123,7 @@ impl Parts {
     }
 
     async fn look_up(&self, held: &Held) -> Result<Recovered, Failure> {
-        let order = order(&held.job);
+        let order = self.order(&held.job);
         self.ask(&held.job, &Topic::Job, |account, token| {
             account.provider.recover(&order, token)
         })

@@ -22,8 +22,8 @@ use filmgate_engine::clock::{Clock, FakeClock};
 use filmgate_engine::keys::Bootstrap;
 use filmgate_engine::upstream::AnswerBody;
 use filmgate_engine::{
-    Account, AdmitError, Admitted, Ask, BillingConfig, Caller, Engine, EngineConfig, Line,
-    Provenance, Wiring,
+    Account, AdmitError, Admitted, Ask, BillingConfig, CallbackKey, Caller, Engine, EngineConfig,
+    Line, Provenance, Wiring,
 };
 use filmgate_store::{Audit, Found, Store};
 use filmgate_testcard::{JobOrder, Simulation, render};
@@ -298,6 +298,7 @@ impl House {
             engine: EngineConfig::default(),
             billing: house.setup.billing,
             retention: house.setup.retention,
+            callback_key: CallbackKey::new([7; 32]),
         });
         Self { engine, ..house }
     }
@@ -463,6 +464,7 @@ fn wire(
         engine: EngineConfig::default(),
         billing: setup.billing,
         retention: setup.retention,
+        callback_key: CallbackKey::new([7; 32]),
     })
 }
 

@@ -28,6 +28,9 @@ impl OpenAiCompatible {
         if let Some(size) = order.shape.size {
             form.field("size", &size.to_string());
         }
+        if let Some(url) = &order.callback_url {
+            form.field("callback_url", url);
+        }
         if let Some(negative) = &request.negative_prompt {
             form.field("negative_prompt", negative);
         }

@@ -24,13 +24,14 @@ use axum::Router;
 use axum::response::Response;
 use serde_json::Value;
 
+use self::flavour::Occasion;
 use self::order::Order;
 use self::refusal::Refusal;
 use crate::clock::Clock;
 use crate::emulator::{self, Settings, Vendor};
 use crate::fault::Status;
 use crate::films::Supply;
-use crate::jobs::Job;
+use crate::jobs::{self, Job};
 
 /// An emulated server of this dialect.
 pub type Emulator = emulator::Emulator<Server>;
@@ -107,6 +108,16 @@ impl Vendor for Server {
             moderation: false,
         };
         Refusal::on_order(&trouble).body(self.0.flavour)
+    }
+
+    /// No server of this dialect calls by itself; this one does where a create says where, in the field `callback_url`.
+    fn callback(emulator: &Emulator, id: &str) -> Option<(String, Value)> {
+        let job = emulator.jobs().find(id)?;
+        let url = jobs::Order::fields(&job.order)
+            .get("callback_url")?
+            .as_str()?;
+        let view = routes::view(emulator, Occasion::List, String::new());
+        Some((url.to_owned(), emulator.flavour().tell(&job, &view).1))
     }
 }
 

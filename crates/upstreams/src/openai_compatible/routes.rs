@@ -368,7 +368,7 @@ async fn not_so(State(emulator): State<Emulator>) -> Response {
         .answer(emulator.flavour())
 }
 
-fn view(emulator: &Emulator, occasion: Occasion, origin: String) -> View<'_> {
+pub(super) fn view(emulator: &Emulator, occasion: Occasion, origin: String) -> View<'_> {
     View {
         now: emulator.now(),
         occasion,
