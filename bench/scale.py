@@ -12,8 +12,10 @@ MODEL = "local/wan"
 MASTER_KEY = "0123456789abcdef" * 4
 WORKERS = 512
 CLIENTS = 66
-# What `engine::cadence` waits as a job grows old: a tenth of its age, up to this, or `poll_every` where that is more.
+# What `engine::cadence` waits as a job of an unknown kind grows old: a tenth of its age, up to this, or `poll_every` where
+# that is more, and each job by a share of its own up to an eighth longer.
 LONGEST_GAP_MS = 30_000
+LONGER = 1.125
 
 
 class Emulator:
@@ -168,10 +170,10 @@ def late(records, poll_every_ms, begin, end):
         polls = record["polled_at_ms"]
         for before, after in zip(polls, [*polls[1:], None]):
             old = min(LONGEST_GAP_MS, (before - record["accepted_at_ms"]) // 10)
-            wanted = before + max(poll_every_ms, old)
+            wanted = before + max(poll_every_ms, old) * LONGER
             if begin <= wanted < end:
                 due += 1
-                found.append((end if after is None else min(after, end)) - wanted)
+                found.append(max(0, round((end if after is None else min(after, end)) - wanted)))
     return sorted(found), due
 
 
