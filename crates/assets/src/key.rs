@@ -39,6 +39,18 @@ impl ObjectKey {
         Self(format!("{workspace}/{video}/input/{number}"))
     }
 
+    /// Whose input it is, and which: `None` of another object.
+    pub fn as_input(&self) -> Option<(WorkspaceId, VideoId, u32)> {
+        let mut names = self.0.split('/');
+        let (workspace, video) = (names.next()?.parse().ok()?, names.next()?.parse().ok()?);
+        let number = names
+            .next()
+            .filter(|name| *name == "input")
+            .and(names.next());
+        let number = number?.parse().ok()?;
+        names.next().is_none().then_some((workspace, video, number))
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -105,6 +117,8 @@ mod tests {
         ] {
             assert_eq!(key.as_str().parse(), Ok(key.clone()));
             assert!(key.is_ours());
+            let input = key == ObjectKey::input(workspace, video, 3);
+            assert_eq!(key.as_input(), input.then_some((workspace, video, 3)));
             assert_eq!(key.object().as_ref(), key.as_str());
         }
     }

@@ -24,6 +24,7 @@ pub mod read;
 pub mod signed_link;
 pub mod sweep;
 
+pub mod length;
 pub mod sniff;
 
 mod bucket;

@@ -35,6 +35,8 @@ pub struct LinkGrant {
 pub enum Variant {
     Video,
     Thumbnail,
+    /// What the client gave, for the provider that was asked for the job.
+    Input,
 }
 
 /// Whether a browser saves the object or shows it.
@@ -170,6 +172,7 @@ fn token(key_id: u32, grant: &LinkGrant) -> String {
     let variant = match grant.variant {
         Variant::Video => "v",
         Variant::Thumbnail => "t",
+        Variant::Input => "n",
     };
     let disposition = match grant.disposition {
         Disposition::Attachment => "a",
@@ -194,6 +197,7 @@ fn parse_token(token: &str) -> Option<(u32, LinkGrant)> {
         variant: match parts.next()? {
             "v" => Variant::Video,
             "t" => Variant::Thumbnail,
+            "n" => Variant::Input,
             _ => return None,
         },
         disposition: match parts.next()? {
@@ -228,12 +232,12 @@ mod tests {
     }
 
     prop_compose! {
-        fn grants()(workspace: u128, video: u128, index in 0u32..4, thumbnail: bool, inline: bool) -> LinkGrant {
+        fn grants()(workspace: u128, video: u128, index in 0u32..4, variant in prop::sample::select(&[Variant::Video, Variant::Thumbnail, Variant::Input][..]), inline: bool) -> LinkGrant {
             LinkGrant {
                 workspace: WorkspaceId::from_uuid(Uuid::from_u128(workspace)),
                 video: VideoId::from_uuid(Uuid::from_u128(video)),
                 index,
-                variant: if thumbnail { Variant::Thumbnail } else { Variant::Video },
+                variant,
                 disposition: if inline { Disposition::Inline } else { Disposition::Attachment },
             }
         }

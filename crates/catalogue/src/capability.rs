@@ -505,6 +505,8 @@ mod tests {
             mime_type: "image/png".into(),
             bytes: 1,
             sha256: String::new(),
+            url: None,
+            duration_ms: None,
         };
         assert!(resolve(|request| request.inputs = vec![image(InputRole::FirstFrame)]).is_ok());
         assert_eq!(

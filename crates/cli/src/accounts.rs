@@ -28,6 +28,8 @@ const RUNWAY_POLL_EVERY: Duration = Duration::from_secs(6);
 pub(crate) struct Accounts {
     pub(crate) by_name: BTreeMap<ProviderName, Account>,
     pub(crate) testcard: Option<TestcardService>,
+    /// The way to addresses in clients' requests; none on a machine without root certificates.
+    pub(crate) outside: Option<Outside>,
 }
 
 impl Accounts {
@@ -39,7 +41,6 @@ impl Accounts {
     ) -> Result<Self> {
         let mut all = configured.clone();
         all.entry("testcard".to_owned()).or_default();
-        // Made where somebody needs it alone: it wants the system's root certificates.
         let mut outside = None;
         let mut testcard = None;
         let mut by_name = BTreeMap::new();
@@ -67,7 +68,14 @@ impl Accounts {
             };
             by_name.insert(name, account);
         }
-        Ok(Self { by_name, testcard })
+        let outside = shared(&mut outside, opened)
+            .inspect_err(|error| tracing::warn!(error = %format!("{error:#}"), "no input can be fetched from an address"))
+            .ok();
+        Ok(Self {
+            by_name,
+            testcard,
+            outside,
+        })
     }
 }
 

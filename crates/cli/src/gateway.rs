@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use filmgate_api::{Api, Limits, Listener, Peer};
 use filmgate_assets::Assets;
+use filmgate_assets::signed_link::LinkKeys;
 use filmgate_core::provider::Secret;
 use filmgate_engine::clock::{Clock, SystemClock};
 use filmgate_engine::keys::Bootstrap;
 use filmgate_engine::seal::{MasterKey, callback_key, link_keys};
-use filmgate_engine::{Engine, Wiring};
+use filmgate_engine::{Engine, InputLinks, Outside, Wiring};
 use filmgate_store::Store;
 use filmgate_store::postgres::PostgresStore;
 use filmgate_store::sqlite::SqliteStore;
@@ -63,12 +64,23 @@ impl Gateway {
             );
         }
         let opened = &config.security.allow_private_networks;
-        let Accounts { by_name, testcard } = Accounts::open(&config.providers, opened)?;
+        let Accounts {
+            by_name,
+            testcard,
+            outside,
+        } = Accounts::open(&config.providers, opened)?;
+        let link_keys = Arc::new(link_keys);
         let engine = Engine::new(Wiring {
             store: Arc::clone(&store),
             assets,
             catalogue: Arc::new(config.catalogue),
             accounts: by_name,
+            links: input_links(
+                config.server.public_url.as_deref(),
+                outside.as_ref(),
+                &link_keys,
+            ),
+            outside,
             clock,
             engine: config.engine,
             billing: config.billing,
@@ -80,7 +92,7 @@ impl Gateway {
         let api = Api {
             limits: Arc::new(Limits::new(&config.server, &engine)),
             engine: engine.clone(),
-            link_keys: Arc::new(link_keys),
+            link_keys,
             config: config.server,
             video: config.video,
             statuses: filmgate_api::StatusCache::default(),
@@ -143,6 +155,20 @@ impl Gateway {
         }
         self.store.close().await;
     }
+}
+
+/// Providers fetch inputs from here where the public address is one that we would ask ourselves.
+fn input_links(
+    public_url: Option<&str>,
+    outside: Option<&Outside>,
+    keys: &Arc<LinkKeys>,
+) -> Option<InputLinks> {
+    let origin = public_url?.trim_end_matches('/');
+    outside?.judge(&origin.parse().ok()?).ok()?;
+    Some(InputLinks {
+        origin: origin.to_owned(),
+        keys: Arc::clone(keys),
+    })
 }
 
 async fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>> {

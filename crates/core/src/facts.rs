@@ -131,21 +131,36 @@ impl Facts {
                 .count()
         };
         let has = |role| request.inputs.iter().any(|input| input.role == role);
+        let has_audio = count(MediaKind::Audio) > 0;
         let ms = |seconds: Option<u32>| seconds.map_or(0, |seconds| u64::from(seconds) * 1000);
-        let clips = count(MediaKind::Video);
+        let lengths = |kind| {
+            let of_kind = request
+                .inputs
+                .iter()
+                .filter(move |input| input.kind == kind);
+            of_kind.map(|input| input.duration_ms)
+        };
+        let mut clips_ms: Vec<u64> = lengths(MediaKind::Video).flatten().collect();
+        // What nobody measured is as long as its client says.
+        if lengths(MediaKind::Video).any(|length| length.is_none()) {
+            clips_ms.push(ms(request.input_video_duration));
+        }
+        let measured: u64 = lengths(MediaKind::Audio).flatten().sum();
+        let all_measured = has_audio && lengths(MediaKind::Audio).all(|length| length.is_some());
         Self {
             mode,
             quality: request.quality.clone(),
             shape: shape.clone(),
-            clips_ms: (clips > 0)
-                .then(|| ms(request.input_video_duration))
-                .into_iter()
-                .collect(),
+            clips_ms,
             images: u32::try_from(count(MediaKind::Image)).unwrap_or(u32::MAX),
-            sound_ms: ms(request.input_audio_duration),
+            sound_ms: if all_measured {
+                measured
+            } else {
+                measured.max(ms(request.input_audio_duration))
+            },
             has_first_frame: has(InputRole::FirstFrame),
             has_last_frame: has(InputRole::LastFrame),
-            has_audio: count(MediaKind::Audio) > 0,
+            has_audio,
             has_reference_visual: request
                 .inputs
                 .iter()
@@ -249,6 +264,8 @@ mod tests {
             mime_type: String::new(),
             bytes: 1,
             sha256: String::new(),
+            url: None,
+            duration_ms: None,
         };
         request.inputs = inputs.iter().map(input).collect();
         request
@@ -279,6 +296,25 @@ mod tests {
         );
         let clip = asking(&[(Video, Source)]);
         assert_eq!(Mode::of(&clip, &[Mode::VideoExtend]), Mode::VideoExtend);
+    }
+
+    #[test]
+    fn what_was_measured_wins_over_what_was_said() {
+        use InputRole::{Reference, Source};
+        use MediaKind::{Audio, Video};
+        let mut request = asking(&[(Video, Source), (Video, Reference), (Audio, Source)]);
+        request.input_video_duration = Some(7);
+        request.input_audio_duration = Some(9);
+        let lengths = |request: &Request| {
+            let facts = Facts::of(request, Mode::VideoEdit, &Shape::default());
+            (facts.clips_ms, facts.sound_ms)
+        };
+        assert_eq!(lengths(&request), (vec![7000], 9000));
+        request.inputs[0].duration_ms = Some(2500);
+        assert_eq!(lengths(&request), (vec![2500, 7000], 9000));
+        request.inputs[1].duration_ms = Some(500);
+        request.inputs[2].duration_ms = Some(1200);
+        assert_eq!(lengths(&request), (vec![2500, 500], 1200));
     }
 
     #[test]

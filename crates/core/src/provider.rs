@@ -184,6 +184,14 @@ pub enum Part {
         index: usize,
         encoding: Encoding,
     },
+    /// `linked` where vendors can fetch inputs from this gateway, which then holds links to them; `otherwise` where they
+    /// cannot. An adapter writes both and need not know which it is. Where a vendor takes addresses, an input's own
+    /// [`url`](crate::request::Input::url) is the third choice: the client's server is asked once more then, by the vendor,
+    /// and what it hands over need not be what was priced.
+    Choice {
+        linked: Vec<Part>,
+        otherwise: Vec<Part>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +199,9 @@ pub enum Encoding {
     Raw,
     /// Standard alphabet, padded.
     Base64,
+    /// Not the bytes: a signed https link of this gateway to them, of plain ASCII without quotes, good for a day and for
+    /// whoever has it. Only in what is `linked`.
+    Link,
 }
 
 impl Body {

@@ -188,7 +188,7 @@ pub struct Shape {
     pub audio: Option<bool>,
 }
 
-/// A picture, clip or sound the client gave, already stored.
+/// A picture, clip or sound the client gave; stored, in an admitted job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     pub kind: MediaKind,
@@ -202,6 +202,40 @@ pub struct Input {
     pub mime_type: String,
     pub bytes: u64,
     pub sha256: String,
+    /// The client's own address of it, as sent. It may be signed: a secret, which a provider that is to fetch it for itself
+    /// is told and nobody else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Of a clip or a sound, as measured; `None` where its container does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+impl Input {
+    /// What lies at `url` and was not fetched yet: taken for the commonest type of its kind until then.
+    pub fn at_url(kind: MediaKind, role: InputRole, url: String) -> Self {
+        let mime_type = match kind {
+            MediaKind::Image => "image/png",
+            MediaKind::Video => "video/mp4",
+            MediaKind::Audio => "audio/mpeg",
+        };
+        Self {
+            kind,
+            role,
+            reference_type: None,
+            key: String::new(),
+            mime_type: mime_type.to_owned(),
+            bytes: 0,
+            sha256: String::new(),
+            url: Some(url),
+            duration_ms: None,
+        }
+    }
+
+    /// The address it has yet to be fetched from.
+    pub fn elsewhere(&self) -> Option<&str> {
+        self.url.as_deref().filter(|_| self.sha256.is_empty())
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,12 +4,11 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use filmgate_core::id::{KeyId, VideoId, WorkspaceId};
 use filmgate_core::job::{Event, Job, Status};
 use filmgate_store::{Found, ListJobs, Page, StoreError};
 
-use crate::admission::{AdmitError, Admitted, Ask, Caller, Provenance};
+use crate::admission::{AdmitError, Admitted, Ask, Caller, Given, Provenance};
 use crate::{Engine, upstream};
 
 /// Until what a caller waits.
@@ -191,19 +190,18 @@ impl Engine {
         Ok(job)
     }
 
-    async fn input_bytes(&self, job: &Job) -> Result<Vec<Bytes>, RetryError> {
+    async fn input_bytes(&self, job: &Job) -> Result<Vec<Given>, RetryError> {
         let mut inputs = Vec::new();
         for input in &job.admission.request.inputs {
             let key = input.key.parse().map_err(|_| {
                 StoreError::Corrupt(format!("an input is kept under {:?}", input.key))
             })?;
-            inputs.push(
-                self.0
-                    .assets
-                    .read_all(&key, upstream::MOST_INPUT_BYTES)
-                    .await
-                    .map_err(RetryError::Input)?,
-            );
+            let bytes = self
+                .0
+                .assets
+                .read_all(&key, upstream::MOST_INPUT_BYTES)
+                .await;
+            inputs.push(Given::Bytes(bytes.map_err(RetryError::Input)?));
         }
         Ok(inputs)
     }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use filmgate_core::job::{Abandoned, AmbiguousSubmit, Mode, Terms};
 use filmgate_core::money::BasisPoints;
+use filmgate_core::request::MediaKind;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+
+use crate::upstream::MOST_INPUT_BYTES;
 
 /// A lease on a submit outlives the call by this much.
 const SUBMIT_LEASE_BEYOND_CALL: Duration = Duration::from_secs(30);
@@ -31,6 +34,7 @@ pub struct EngineConfig {
     #[serde(deserialize_with = "within::<_, _, 1, 36_500>")]
     pub history_days: u32,
     pub ambiguous_submit: AmbiguousSubmit,
+    pub inputs: InputsConfig,
     /// Whether a provider is on as soon as its usual environment variable holds a key.
     pub providers_from_environment: bool,
 }
@@ -44,8 +48,60 @@ impl Default for EngineConfig {
             park_after: 5,
             history_days: 90,
             ambiguous_submit: AmbiguousSubmit::Fail,
+            inputs: InputsConfig::default(),
             providers_from_environment: true,
         }
+    }
+}
+
+/// The section `[engine.inputs]`: what may be fetched from addresses in a client's request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InputsConfig {
+    /// The most one picture may have.
+    #[serde(deserialize_with = "within::<_, _, 1, { MOST_INPUT_BYTES as i64 }>")]
+    pub image_bytes: u64,
+    /// The most one clip may have.
+    #[serde(deserialize_with = "within::<_, _, 1, { MOST_INPUT_BYTES as i64 }>")]
+    pub video_bytes: u64,
+    /// The most one sound may have.
+    #[serde(deserialize_with = "within::<_, _, 1, { MOST_INPUT_BYTES as i64 }>")]
+    pub audio_bytes: u64,
+    /// The most all that is fetched for one request may have.
+    #[serde(deserialize_with = "within::<_, _, 1, { 16 * MOST_INPUT_BYTES as i64 }>")]
+    pub total_bytes: u64,
+    /// How long one file may take, from the first look at its name to its last byte.
+    #[serde(deserialize_with = "within::<_, _, 1, 600>")]
+    pub seconds: u64,
+    /// Files fetched at once, for all requests together.
+    #[serde(deserialize_with = "within::<_, _, 1, 1_000>")]
+    pub at_once: u32,
+}
+
+impl Default for InputsConfig {
+    fn default() -> Self {
+        Self {
+            image_bytes: 32 << 20,
+            video_bytes: MOST_INPUT_BYTES,
+            audio_bytes: 32 << 20,
+            total_bytes: 2 * MOST_INPUT_BYTES,
+            seconds: 30,
+            at_once: 32,
+        }
+    }
+}
+
+impl InputsConfig {
+    pub(crate) fn most(&self, kind: MediaKind) -> u64 {
+        match kind {
+            MediaKind::Image => self.image_bytes,
+            MediaKind::Video => self.video_bytes,
+            MediaKind::Audio => self.audio_bytes,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Duration {
+        Duration::from_secs(self.seconds.max(1))
     }
 }
 

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use filmgate_core::failure::{Failure, FailureCode};
-use filmgate_core::provider::{Conversation, Repeat, Step, Talk};
+use filmgate_core::provider::{Conversation, Repeat, Step, Talk, Token};
 use filmgate_core::request::Input;
+use http::HeaderMap;
 
 use crate::Parts;
 use crate::upstream::{Account, Answer, LineError, fill};
@@ -45,8 +46,17 @@ impl Parts {
         repeat: Repeat,
         inputs: &[Input],
     ) -> Result<Answer, Failure> {
-        let (head, body) = message.into_parts();
-        let body = fill(body, inputs, &self.assets).await.map_err(|error| {
+        let (mut head, body) = message.into_parts();
+        mark_proof(account, &mut head.headers);
+        let body = fill(
+            body,
+            inputs,
+            &self.assets,
+            self.links.as_ref(),
+            self.clock.now(),
+        )
+        .await
+        .map_err(|error| {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "an input cannot be read"
@@ -83,6 +93,21 @@ impl Parts {
                     return Err(lost(&error, repeat));
                 }
             }
+        }
+    }
+}
+
+/// What carries the credential is a secret to whoever handles the message: never shown, and never sent elsewhere.
+fn mark_proof(account: &Account, headers: &mut HeaderMap) {
+    let token = Token {
+        secret: account.credential.secret.clone(),
+        expires_in: None,
+    };
+    for name in account.provider.proof(&token).keys() {
+        if let http::header::Entry::Occupied(mut values) = headers.entry(name) {
+            values
+                .iter_mut()
+                .for_each(|value| value.set_sensitive(true));
         }
     }
 }

@@ -33,17 +33,17 @@ mod stage;
 mod tokens;
 mod watch;
 
-pub use admission::{AdmitError, Admitted, Ask, Caller, How, Provenance, Quotation};
+pub use admission::{AdmitError, Admitted, Ask, Caller, Given, How, Provenance, Quotation};
 pub use answers::OpenAnswer;
 pub use callbacks::{CallbackError, CallbackKey};
 pub use calls::{CancelError, DeleteError, RetryError, Until};
-pub use config::{BillingConfig, EngineConfig};
+pub use config::{BillingConfig, EngineConfig, InputsConfig};
 pub use health::{Breaker, LastFailure, Standing};
 pub use housekeeping::{Tidied, TidyError};
 pub use operator::{Made, Operator};
 pub use parking::ParkedError;
 pub use providers::AccountState;
-pub use upstream::{Account, Line, Network, Outside};
+pub use upstream::{Account, InputLinks, Line, Network, Outside};
 pub use watch::Watcher;
 
 use std::collections::BTreeMap;
@@ -74,6 +74,10 @@ pub struct Wiring {
     pub catalogue: Arc<Catalogue>,
     /// By the name they are configured under.
     pub accounts: BTreeMap<ProviderName, Account>,
+    /// The way to addresses in clients' requests; without it those are refused.
+    pub outside: Option<Outside>,
+    /// How providers may fetch inputs; none where they cannot reach this gateway.
+    pub links: Option<InputLinks>,
     pub clock: Arc<dyn clock::Clock>,
     pub engine: EngineConfig,
     pub billing: BillingConfig,
@@ -87,6 +91,8 @@ pub(crate) struct Parts {
     assets: Assets,
     catalogue: Arc<Catalogue>,
     accounts: BTreeMap<ProviderName, Account>,
+    outside: Option<Outside>,
+    links: Option<InputLinks>,
     clock: Arc<dyn clock::Clock>,
     config: EngineConfig,
     billing: BillingConfig,
@@ -103,6 +109,8 @@ pub(crate) struct Parts {
     given: answers::Given,
     /// Pictures decoded at once.
     decoding: Semaphore,
+    /// Clients' files fetched at once.
+    fetching: Semaphore,
     /// Whether the loop turns.
     turning: AtomicBool,
     bell: bell::Bell,
@@ -126,6 +134,9 @@ impl Engine {
             assets: wiring.assets,
             catalogue: wiring.catalogue,
             accounts: wiring.accounts,
+            outside: wiring.outside,
+            links: wiring.links,
+            fetching: Semaphore::new(wiring.engine.inputs.at_once as usize),
             clock: wiring.clock,
             config: wiring.engine,
             billing: wiring.billing,

@@ -8,6 +8,7 @@ mod message;
 mod network;
 mod outside;
 
+pub use message::InputLinks;
 pub use network::{Network, NoClient};
 pub use outside::Outside;
 
@@ -84,6 +85,8 @@ pub(crate) enum LineError {
     Input(#[source] filmgate_assets::read::ReadError),
     #[error("an input's key is not one")]
     Key(#[source] filmgate_assets::key::InvalidObjectKey),
+    #[error("this gateway has no links to its inputs")]
+    NoLink,
     #[error("the provider cannot be reached: {0}")]
     Unreachable(String),
     #[error("the address may not be asked: {0}")]

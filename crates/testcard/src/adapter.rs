@@ -718,6 +718,8 @@ mod tests {
             mime_type: "image/png".to_owned(),
             bytes: 9,
             sha256: "ab".repeat(32),
+            url: None,
+            duration_ms: None,
         });
         let Step::Send { message, repeat } =
             testcard().submit(&order_of(request), &token()).next(None)
@@ -736,6 +738,7 @@ mod tests {
         let text = |part: &Part| match part {
             Part::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
             Part::Input { .. } => "AAAA".to_owned(),
+            Part::Choice { .. } => panic!("it knows no links"),
         };
         let body: String = parts.iter().map(text).collect();
         let body: OrderBody<'_> = serde_json::from_str(&body).unwrap();
@@ -753,6 +756,8 @@ mod tests {
             mime_type: "image/png".to_owned(),
             bytes: 1,
             sha256: String::new(),
+            url: None,
+            duration_ms: None,
         });
         let mut faulty = a_fox();
         faulty

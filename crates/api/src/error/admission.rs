@@ -27,7 +27,7 @@ impl From<AdmitError> for ApiError {
                 nearest_is(nearest)
             ))
             .reason("model_retired"),
-            AdmitError::Refused { refusals, .. } => {
+            AdmitError::Refused { refusals, .. } | AdmitError::InputsRefused { refusals } => {
                 Self::invalid(refusals.iter().flat_map(details).collect())
             }
             AdmitError::NoProvider { model, dropped } => {
@@ -88,7 +88,7 @@ impl From<AdmitError> for ApiError {
             .reason("idempotency_in_flight")
             .should_retry("true"),
             AdmitError::ReplayDeleted => Self::video_deleted(),
-            AdmitError::Input(_) => Self::internal(&error),
+            AdmitError::Input(_) | AdmitError::Spool(_) => Self::internal(&error),
             AdmitError::Store(store) => store.into(),
         }
     }

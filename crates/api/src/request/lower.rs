@@ -90,7 +90,7 @@ fn with_inputs(mut request: Request, decoded: Vec<Decoded>) -> Result<Lowered, A
     let (mut inputs, mut input_paths) = (Vec::new(), Vec::new());
     for decoded in decoded {
         request.inputs.push(decoded.input);
-        inputs.push(decoded.bytes);
+        inputs.push(decoded.given);
         input_paths.push(decoded.path);
     }
     Ok(Lowered {

@@ -15,11 +15,11 @@ use crate::error::ApiError;
 
 /// A URL, bare or in an object.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
-#[serde(untagged, expecting = "a data: URL, or an object {url}")]
+#[serde(untagged, expecting = "an https: or data: URL, or an object {url}")]
 pub(crate) enum Link {
     Bare(String),
     Object {
-        /// A `data:` URL.
+        /// An `https:` URL, fetched when the video is asked for, or a `data:` URL.
         url: String,
     },
 }
@@ -28,8 +28,8 @@ pub(crate) enum Link {
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Reference {
-    /// `image_url`, `video_url` or `audio_url`; also `image`, `video`, `audio` and `mask`. May be left out where the
-    /// bytes or the name of the URL's field tell.
+    /// `image_url`, `video_url` or `audio_url`; also `image`, `video`, `audio` and `mask`. May be left out where bytes
+    /// that are sent, or the name of the URL's field, tell.
     #[serde(rename = "type")]
     pub(crate) kind: Option<String>,
     /// `first_frame`, `last_frame`, `reference`, `source` or `mask`. Without it a clip is the `source`, a sound a
@@ -67,7 +67,7 @@ pub(crate) struct FrameImage {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(
     untagged,
-    expecting = "a data: URL, or an object with image_url or file_id"
+    expecting = "an https: or data: URL, or an object with image_url or file_id"
 )]
 pub(crate) enum InputReference {
     Bare(String),
@@ -230,8 +230,13 @@ impl Wanted {
         wanted
     }
 
-    /// Unless it turns out to be something else than a picture.
+    /// Unless it turns out to be something else than a picture. At an address nothing else is expected.
     fn is_the_first_frame(&mut self) {
+        if let Place::Url(_, text) = &self.place
+            && decode::is_web_address(text)
+        {
+            self.kind = self.kind.or(Some(MediaKind::Image));
+        }
         if self.role.is_none() && self.kind.is_none_or(|kind| kind == MediaKind::Image) {
             self.role = Some(InputRole::FirstFrame);
         }

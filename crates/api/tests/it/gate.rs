@@ -191,6 +191,8 @@ impl Gate {
             assets,
             catalogue: Arc::new(Catalogue::built_in().unwrap()),
             accounts: BTreeMap::from([(name, account)]),
+            outside: None,
+            links: None,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             engine: EngineConfig::default(),
             billing: BillingConfig::default(),

@@ -484,7 +484,7 @@ async fn a_link_that_is_over_is_gone() {
 }
 
 /// The keys a gateway that is not running signs its links with.
-async fn keys_of(home: &Home) -> LinkKeys {
+pub(crate) async fn keys_of(home: &Home) -> LinkKeys {
     let store = SqliteStore::open(Config::at(home.data().join("filmgate.db"))).unwrap();
     let store: Arc<dyn Store> = Arc::new(store);
     let text = std::fs::read_to_string(home.data().join("master.key")).unwrap();

@@ -25,6 +25,7 @@ mod disabled;
 mod errors;
 mod failures;
 mod idempotency;
+mod inputs;
 mod keys;
 mod ledger_commands;
 mod limits;

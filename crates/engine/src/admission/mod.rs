@@ -7,6 +7,7 @@
 //! Not here: reading a request from JSON (`api`), what a model can do (`catalogue`).
 
 mod in_flight;
+mod inputs;
 mod plan;
 
 pub(crate) use in_flight::InFlight;
@@ -15,15 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use filmgate_assets::ObjectKey;
-use filmgate_assets::sniff::decodes;
 use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
 use filmgate_core::job::{self, Admission, HoldTerms, Job, Mode};
 use filmgate_core::key::KeyRefusal;
 use filmgate_core::money::Nanos;
 use filmgate_core::pricing::PriceLine;
 use filmgate_core::repeat::RetryCount;
-use filmgate_core::request::{MediaKind, ModelId, ProviderName, Refusal, Request};
+use filmgate_core::request::{ModelId, ProviderName, Refusal, Request};
 use filmgate_core::routing::Dropped;
 use filmgate_store::{Binding, Bound, Created, Fingerprint, Found, Funds, NewJob, StoreError};
 use sha2::{Digest, Sha256};
@@ -40,12 +39,20 @@ pub struct Caller {
     pub workspace: WorkspaceId,
 }
 
-/// What is asked for: the request, and the bytes of `request.inputs`, in their order.
+/// What is asked for: the request, and where `request.inputs` are, in their order.
 #[derive(Debug, Clone)]
 pub struct Ask {
     pub request: Request,
-    pub inputs: Vec<Bytes>,
+    pub inputs: Vec<Given>,
     pub retried_from: Option<VideoId>,
+}
+
+/// Where an input's bytes are.
+#[derive(Debug, Clone)]
+pub enum Given {
+    Bytes(Bytes),
+    /// At the address that stands in the request: to be fetched.
+    Elsewhere,
 }
 
 /// Where a request came from.
@@ -140,15 +147,20 @@ pub enum AdmitError {
     RepeatInFlight,
     #[error("the idempotency key made a video that was deleted since")]
     ReplayDeleted,
+    #[error("an input cannot be taken")]
+    InputsRefused { refusals: Vec<Refusal> },
     #[error("an input could not be stored")]
     Input(#[source] filmgate_assets::put::PutError),
+    #[error("an input could not be received")]
+    Spool(#[source] filmgate_assets::spool::SpoolError),
     #[error("the job store failed")]
     Store(#[from] StoreError),
 }
 
 impl Engine {
-    /// What `request` would cost. Spends nothing, binds nothing.
+    /// What `request` would cost. Spends nothing, binds nothing, fetches nothing.
     pub fn quote(&self, request: &Request) -> Result<Quotation, AdmitError> {
+        self.0.judge_addresses(request)?;
         let plan = self.0.plan(request)?;
         Ok(Quotation {
             quote: plan.quoted.map(|quoted| quoted.user_charge),
@@ -257,13 +269,25 @@ impl Engine {
         binding: Option<Binding>,
         fingerprint: Option<Fingerprint>,
     ) -> Result<Admitted, AdmitError> {
-        let plan = self.0.plan(&ask.request)?;
-        self.check_pictures(&plan.model, &ask).await?;
-        let now = self.now();
-        let id = VideoId::mint(now, entropy::draw());
-        ask.request.model = plan.model;
-        self.store_inputs(caller.workspace, id, &mut ask).await?;
+        self.0.judge_addresses(&ask.request)?;
+        let first_plan = self.0.plan(&ask.request)?;
+        let id = VideoId::mint(self.now(), entropy::draw());
         let has_inputs = !ask.request.inputs.is_empty();
+        let plan = if has_inputs {
+            let taken = match self.0.take_inputs(caller.workspace, id, &mut ask).await {
+                // What they turned out to be may change who takes them, and at what price.
+                Ok(()) => self.0.plan(&ask.request),
+                Err(error) => Err(error),
+            };
+            if taken.is_err() {
+                self.drop_inputs(caller.workspace, id).await;
+            }
+            taken?
+        } else {
+            first_plan
+        };
+        let now = self.now();
+        ask.request.model = plan.model;
         let admission = Admission {
             id,
             workspace: caller.workspace,
@@ -311,7 +335,7 @@ impl Engine {
             })
             .await;
         if has_inputs && !matches!(created, Ok(Created::New)) {
-            self.drop_inputs(&job).await;
+            self.drop_inputs(caller.workspace, id).await;
         }
         match created? {
             Created::New => {
@@ -353,35 +377,6 @@ impl Engine {
         }
     }
 
-    /// A picture no provider could read is refused before anything is stored. Few are decoded at once: each may
-    /// take hundreds of megabytes.
-    async fn check_pictures(&self, model: &ModelId, ask: &Ask) -> Result<(), AdmitError> {
-        for (at, (input, bytes)) in ask.request.inputs.iter().zip(&ask.inputs).enumerate() {
-            if input.kind != MediaKind::Image {
-                continue;
-            }
-            let place = self.0.decoding.acquire().await;
-            let _place = place.map_err(|_| StoreError::Closed)?;
-            let picture = bytes.clone();
-            let decodes = tokio::task::spawn_blocking(move || decodes(&picture)).await;
-            if !decodes.unwrap_or(false) {
-                let refusal = Refusal {
-                    field: format!("input_references[{at}]"),
-                    sent: format!(
-                        "{} of {} bytes that cannot be decoded",
-                        input.mime_type, input.bytes
-                    ),
-                    allowed: "a whole PNG, JPEG or WebP picture".to_owned(),
-                };
-                return Err(AdmitError::Refused {
-                    model: model.clone(),
-                    refusals: vec![refusal],
-                });
-            }
-        }
-        Ok(())
-    }
-
     async fn replay(
         &self,
         workspace: WorkspaceId,
@@ -413,44 +408,15 @@ impl Engine {
         }
     }
 
-    /// Inputs are on disk before the job is. If the job is then refused, or this process dies, the sweep finds
-    /// objects no row names.
-    async fn store_inputs(
-        &self,
-        workspace: WorkspaceId,
-        id: VideoId,
-        ask: &mut Ask,
-    ) -> Result<(), AdmitError> {
-        for (number, (input, bytes)) in (0u32..).zip(
-            ask.request
-                .inputs
-                .iter_mut()
-                .zip(std::mem::take(&mut ask.inputs)),
-        ) {
-            let key = ObjectKey::input(workspace, id, number);
-            self.0
-                .assets
-                .put_bytes(&key, bytes)
-                .await
-                .map_err(AdmitError::Input)?;
-            input.key = key.to_string();
-        }
-        Ok(())
-    }
-
-    async fn drop_inputs(&self, job: &Job) {
-        if let Err(error) = self
-            .0
-            .assets
-            .delete_video(job.admission.workspace, job.admission.id)
-            .await
-        {
+    async fn drop_inputs(&self, workspace: WorkspaceId, id: VideoId) {
+        if let Err(error) = self.0.assets.delete_video(workspace, id).await {
             tracing::warn!(%error, "the inputs of a refused request stay until the next sweep");
         }
     }
 }
 
-/// What makes two requests the same: everything parsed, inputs by their digests, none of what we add.
+/// What makes two requests the same: everything parsed, inputs by their digests or the addresses they have yet to be
+/// fetched from, none of what we add.
 fn digest(ask: &Ask) -> [u8; 32] {
     let mut request = ask.request.clone();
     for input in &mut request.inputs {

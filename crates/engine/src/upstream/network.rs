@@ -1,12 +1,12 @@
 //! The line to a provider that lives behind a socket.
 //!
 //! Its base address is the operator's word and trusted, plain http and private addresses included; the credential goes
-//! there and nowhere else. Addresses out of its answers are fetched under the rule for everybody else's ([`Outside`]).
+//! there and nowhere else. Addresses out of its answers are asked under the rule for everybody else's ([`Outside`]).
 
 use std::time::Duration;
 
 use filmgate_core::provider::Repeat;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use http_body_util::BodyExt;
 use reqwest::redirect::Policy;
 use url::{Origin, Url};
@@ -57,22 +57,23 @@ impl Network {
         self
     }
 
-    /// Sends a message to the provider. What comes back is its answer, a redirect too: that is for the operator to follow.
+    /// Sends a message to the provider, or without proof to where its answer led, such as an upload's target. What comes
+    /// back is the answer, a redirect too: no body follows one.
     pub(super) async fn send(
         &self,
         message: http::Request<Pieces>,
         repeat: Repeat,
     ) -> Result<http::Response<AnswerBody>, LineError> {
-        let (head, body) = message.into_parts();
+        let (mut head, body) = message.into_parts();
         let url = parsed(&head.uri.to_string())?;
-        if !self.is_own(&url) {
-            return Err(LineError::Forbidden(
-                "it is not at the provider's own base address".to_owned(),
-            ));
-        }
-        let client = match repeat {
-            Repeat::Safe => &self.kept,
-            Repeat::MayBuyTwice => &self.fresh,
+        let client = if self.is_own(&url) {
+            match repeat {
+                Repeat::Safe => &self.kept,
+                Repeat::MayBuyTwice => &self.fresh,
+            }
+        } else {
+            strip_proof(&mut head.headers);
+            self.outside.client_for(&url)?
         };
         let mut request = reqwest::Request::new(head.method, url);
         *request.headers_mut() = head.headers;
@@ -82,34 +83,21 @@ impl Network {
         executed(client, request).await
     }
 
-    /// Asks for a file, redirects followed. `proof` is sent for as long as nobody has led away from the own origin.
+    /// Asks for a file, redirects followed. `proof` is sent for as long as nobody has led away from the own origins.
     pub(super) async fn fetch(
         &self,
         url: &http::Uri,
         proof: HeaderMap,
     ) -> Result<http::Response<AnswerBody>, LineError> {
-        let mut url = parsed(&url.to_string())?;
         let mut proof = proof;
-        for _ in 0..=MOST_REDIRECTS {
-            let mut request = reqwest::Request::new(http::Method::GET, url.clone());
-            let client = if self.is_own(&url) {
-                request.headers_mut().extend(proof.clone());
-                &self.kept
-            } else {
-                proof.clear();
-                self.outside
-                    .client_for(&url)
-                    .map_err(|why| LineError::Forbidden(why.to_string()))?
-            };
-            let answer = executed(client, request).await?;
-            match led_to(&url, &answer) {
-                Some(next) => url = next,
-                None => return Ok(answer),
+        followed(parsed(&url.to_string())?, |url| {
+            if self.is_own(url) {
+                return Ok((&self.kept, proof.clone()));
             }
-        }
-        Err(LineError::Broken(format!(
-            "more than {MOST_REDIRECTS} redirects"
-        )))
+            proof.clear();
+            Ok((self.outside.client_for(url)?, HeaderMap::new()))
+        })
+        .await
     }
 
     fn is_own(&self, url: &Url) -> bool {
@@ -126,6 +114,44 @@ pub(super) fn client() -> reqwest::ClientBuilder {
         .redirect(Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
+}
+
+/// GETs `url` and what it redirects to. `judged` says of each address on the way who may ask it, and with which headers.
+pub(super) async fn followed<'a>(
+    mut url: Url,
+    mut judged: impl FnMut(&Url) -> Result<(&'a reqwest::Client, HeaderMap), LineError>,
+) -> Result<http::Response<AnswerBody>, LineError> {
+    for _ in 0..=MOST_REDIRECTS {
+        let (client, headers) = judged(&url)?;
+        let mut request = reqwest::Request::new(http::Method::GET, url.clone());
+        request.headers_mut().extend(headers);
+        let answer = executed(client, request).await?;
+        let Some(next) = led_to(&url, &answer) else {
+            return Ok(answer);
+        };
+        if url.scheme() == "https" && next.scheme() != "https" {
+            let why = "a redirect led away from https";
+            return Err(LineError::Forbidden(why.to_owned()));
+        }
+        url = next;
+    }
+    Err(LineError::Broken(format!(
+        "more than {MOST_REDIRECTS} redirects"
+    )))
+}
+
+/// Takes off whatever says who we are.
+fn strip_proof(headers: &mut HeaderMap) {
+    let named = [
+        header::AUTHORIZATION,
+        header::PROXY_AUTHORIZATION,
+        header::COOKIE,
+    ];
+    let secret = headers.iter().filter(|(_, value)| value.is_sensitive());
+    let secret: Vec<HeaderName> = secret.map(|(name, _)| name.clone()).collect();
+    for name in named.iter().chain(&secret) {
+        headers.remove(name);
+    }
 }
 
 async fn executed(

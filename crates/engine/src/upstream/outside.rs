@@ -1,17 +1,20 @@
-//! Files at addresses that a provider's answer names: nobody here vouches for those.
+//! Addresses that a client or a provider's answer names: nobody here vouches for those.
 //!
 //! https and public addresses alone, looked at when the connection is made, so that no name can first show one address
-//! and then lead to another. An operator may open networks of their own (`security.allow_private_networks`); inside
-//! those, plain http will do too.
+//! and then lead to another. Redirects are followed by hand, each judged like the first address. An operator may open
+//! networks of their own (`security.allow_private_networks`); inside those, plain http will do too. Any port is as good as
+//! another: what is guarded is where a connection leads.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use filmgate_core::address::{AddressBlock, is_public};
+use filmgate_core::address::{AddressBlock, is_public, is_public_name};
+use http::HeaderMap;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use super::network::{NoClient, client};
+use super::network::{NoClient, client, followed};
+use super::{AnswerBody, LineError};
 
 /// The way to addresses that are not the operator's own. Cheap to clone, one for all providers.
 #[derive(Clone)]
@@ -23,11 +26,13 @@ pub struct Outside {
 
 /// Why an address is not asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum NotPublic {
+pub enum NotPublic {
     #[error("it is not public")]
     Address,
     #[error("it is neither https nor inside a network that was opened for plain http")]
     Scheme,
+    #[error("it carries a user name or a password")]
+    Login,
 }
 
 /// What an address has to be.
@@ -43,13 +48,37 @@ impl Outside {
     /// # Errors
     /// Where TLS cannot be set up. A default crypto provider has to be installed before.
     pub fn new(opened: Vec<AddressBlock>) -> Result<Self, NoClient> {
+        Self::resolving(opened, Arc::new(System))
+    }
+
+    /// The same, with names looked up by `names`.
+    fn resolving(opened: Vec<AddressBlock>, names: Arc<dyn Resolve>) -> Result<Self, NoClient> {
         let opened: Arc<[AddressBlock]> = opened.into();
-        let guarded = |rule| client().dns_resolver(Arc::new(Guarded(rule))).build();
+        // A connection for each message: its address is judged anew.
+        let guarded = |rule| {
+            let names = Arc::clone(&names);
+            let resolver = Guarded { rule, names };
+            let client = client().pool_max_idle_per_host(0);
+            client.dns_resolver(Arc::new(resolver)).build()
+        };
         Ok(Self {
             encrypted: guarded(Rule::PublicOr(Arc::clone(&opened)))?,
             plain: guarded(Rule::Within(Arc::clone(&opened)))?,
             opened,
         })
+    }
+
+    /// Judges `url` by its text. What its name leads to is judged when somebody connects.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn judge(&self, url: &Url) -> Result<(), NotPublic> {
+        self.client_for(url).map(drop)
+    }
+
+    /// Asks for a file, redirects followed, with nothing that says who asks.
+    pub(crate) async fn fetch(&self, url: Url) -> Result<http::Response<AnswerBody>, LineError> {
+        followed(url, |url| Ok((self.client_for(url)?, HeaderMap::new()))).await
     }
 
     /// The client that may ask `url`. A name is judged when it is resolved; the resolver is never asked about an address
@@ -61,10 +90,14 @@ impl Outside {
             "http" if !self.opened.is_empty() => (&self.plain, Rule::Within(opened())),
             _ => return Err(NotPublic::Scheme),
         };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(NotPublic::Login);
+        }
         let allowed = match url.host() {
             Some(Host::Ipv4(address)) => rule.allows(address.into()),
             Some(Host::Ipv6(address)) => rule.allows(address.into()),
-            Some(Host::Domain(_)) => true,
+            // A name of the inside may lead into a network that was opened.
+            Some(Host::Domain(name)) => !self.opened.is_empty() || is_public_name(name),
             None => false,
         };
         if allowed {
@@ -72,6 +105,12 @@ impl Outside {
         } else {
             Err(NotPublic::Address)
         }
+    }
+}
+
+impl From<NotPublic> for LineError {
+    fn from(why: NotPublic) -> Self {
+        Self::Forbidden(why.to_string())
     }
 }
 
@@ -85,16 +124,21 @@ impl Rule {
     }
 }
 
-/// Resolves names as the system does, and keeps what the rule allows.
-struct Guarded(Rule);
+/// Looks names up by another resolver, and keeps what the rule allows.
+struct Guarded {
+    rule: Rule,
+    names: Arc<dyn Resolve>,
+}
 
 impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
-        let rule = self.0.clone();
+        let rule = self.rule.clone();
+        let found = self.names.resolve(name);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> =
-                found.filter(|address| rule.allows(address.ip())).collect();
+            let allowed: Vec<SocketAddr> = found
+                .await?
+                .filter(|address| rule.allows(address.ip()))
+                .collect();
             if allowed.is_empty() {
                 return Err(NotPublic::Address.into());
             }
@@ -104,60 +148,19 @@ impl Resolve for Guarded {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Names as the operating system resolves them.
+struct System;
 
-    fn asked(opened: &[&str], url: &str) -> Result<(), NotPublic> {
-        // Another test of this process may have done it before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let opened = opened.iter().map(|text| text.parse().unwrap()).collect();
-        let outside = Outside::new(opened).unwrap();
-        outside.client_for(&Url::parse(url).unwrap()).map(drop)
-    }
-
-    #[test]
-    fn addresses_in_the_url_are_judged_however_they_are_written() {
-        assert_eq!(asked(&[], "https://8.8.8.8/v.mp4"), Ok(()));
-        assert_eq!(asked(&[], "https://[2606:4700::1111]/v.mp4"), Ok(()));
-        assert_eq!(asked(&[], "https://cdn.example/v.mp4"), Ok(()));
-        for private in [
-            "https://127.0.0.1/",
-            "https://0x7f.1/",
-            "https://2130706433/",
-            "https://169.254.169.254/latest/meta-data",
-            "https://[::1]/",
-            "https://[::ffff:10.0.0.1]/",
-        ] {
-            assert_eq!(asked(&[], private), Err(NotPublic::Address), "{private}");
-        }
-    }
-
-    #[test]
-    fn plain_http_is_for_networks_that_were_opened() {
-        assert_eq!(asked(&[], "http://8.8.8.8/"), Err(NotPublic::Scheme));
-        assert_eq!(asked(&["10.0.0.0/8"], "http://10.1.2.3/"), Ok(()));
-        assert_eq!(asked(&["10.0.0.0/8"], "https://10.1.2.3/"), Ok(()));
-        assert_eq!(
-            asked(&["10.0.0.0/8"], "http://8.8.8.8/"),
-            Err(NotPublic::Address)
-        );
-        assert_eq!(
-            asked(&["::/0"], "file:///etc/passwd"),
-            Err(NotPublic::Scheme)
-        );
-        assert_eq!(asked(&["::/0"], "ftp://[::1]/"), Err(NotPublic::Scheme));
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_inside_is_not_followed() {
-        let guarded = Guarded(Rule::PublicOr(Vec::new().into()));
-        let refused = guarded.resolve("localhost".parse().unwrap()).await;
-        let refused = refused.err().expect("localhost leads here");
-        assert_eq!(refused.downcast_ref(), Some(&NotPublic::Address));
-        let opened = vec!["127.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()];
-        let guarded = Guarded(Rule::Within(opened.into()));
-        let found = guarded.resolve("localhost".parse().unwrap()).await;
-        assert!(found.is_ok_and(|mut found| found.next().is_some()));
+impl Resolve for System {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found: Vec<SocketAddr> = found.collect();
+            let found: Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,3 +13,4 @@ mod money;
 mod network;
 mod repeats;
 mod stuck;
+mod uploads;

@@ -18,9 +18,9 @@ use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::{
     Input, InputRole, MediaKind, ModelId, ProviderName, Request as VideoRequest,
 };
-use filmgate_engine::{Account, Ask, Line, Network, Outside, Provenance};
+use filmgate_engine::{Account, Ask, Given, Line, Network, Outside, Provenance};
 use filmgate_providers::openai_compatible::OpenAiCompatible;
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -34,17 +34,18 @@ const KEY: &str = "Bearer sk-gpu-box";
 
 /// One request that a server was sent.
 #[derive(Debug, Clone)]
-struct Seen {
-    method: Method,
-    path: String,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
     authorization: Option<String>,
-    body: Bytes,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
     peer: SocketAddr,
 }
 
 /// A server on loopback that answers as it is told; gone when it is dropped.
-struct Server {
-    address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
     _task: JoinSet<()>,
 }
@@ -52,7 +53,9 @@ struct Server {
 type Answers = Arc<dyn Fn(&Seen) -> Response + Send + Sync>;
 
 impl Server {
-    async fn answering(answers: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn answering(
+        answers: impl Fn(&Seen) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -72,7 +75,7 @@ impl Server {
         }
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }
@@ -88,6 +91,7 @@ async fn answer(
         method: head.method,
         path: head.uri.path().to_owned(),
         authorization: authorization.map(|value| value.to_str().unwrap().to_owned()),
+        headers: head.headers,
         body: axum::body::to_bytes(body, usize::MAX).await.unwrap(),
         peer,
     };
@@ -202,10 +206,12 @@ async fn a_job_runs_over_a_socket_with_its_input_and_the_credential() {
         mime_type: "image/png".into(),
         bytes: picture.len() as u64,
         sha256: "ab".repeat(32),
+        url: None,
+        duration_ms: None,
     }];
     let ask = Ask {
         request,
-        inputs: vec![Bytes::from_static(picture)],
+        inputs: vec![Given::Bytes(Bytes::from_static(picture))],
         retried_from: None,
     };
     let from = Provenance {

@@ -94,6 +94,7 @@ mod tests {
             .map(|part| match part {
                 Part::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
                 Part::Input { index, encoding } => format!("<{index} {encoding:?}>"),
+                Part::Choice { .. } => panic!("it knows no links"),
             })
             .collect();
         assert_eq!(

@@ -163,6 +163,7 @@ fn fields(message: &Request<Body>) -> Vec<(String, String)> {
         .map(|part| match part {
             Part::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
             Part::Input { index, .. } => format!("<input {index}>"),
+            Part::Choice { .. } => panic!("it knows no links"),
         })
         .collect();
     fields_of(&text, boundary)
@@ -201,6 +202,8 @@ fn first_frame() -> Input {
         mime_type: "image/png".into(),
         bytes: 9,
         sha256: String::new(),
+        url: None,
+        duration_ms: None,
     }
 }
 

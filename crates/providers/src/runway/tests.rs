@@ -80,6 +80,8 @@ fn picture(role: InputRole) -> Input {
         mime_type: "image/png".into(),
         bytes: 9,
         sha256: String::new(),
+        url: None,
+        duration_ms: None,
     }
 }
 
@@ -136,6 +138,7 @@ fn created(order: &Order) -> (String, Value) {
                 assert_eq!(*encoding, Encoding::Base64);
                 format!("<{index}>")
             }
+            Part::Choice { .. } => panic!("it knows no links"),
         })
         .collect();
     (

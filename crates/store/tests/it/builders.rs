@@ -260,6 +260,8 @@ impl Video {
             mime_type: "image/png".into(),
             bytes: 1,
             sha256: "00".into(),
+            url: None,
+            duration_ms: None,
         });
         self
     }

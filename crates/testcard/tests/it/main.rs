@@ -73,6 +73,8 @@ impl Stage {
                 mime_type: "image/png".to_owned(),
                 bytes,
                 sha256,
+                url: None,
+                duration_ms: None,
             });
         })
     }
@@ -111,7 +113,9 @@ impl Stage {
                 Encoding::Base64 => base64::engine::general_purpose::STANDARD
                     .encode(&self.files[*index])
                     .into_bytes(),
+                Encoding::Link => panic!("it knows no links"),
             },
+            Part::Choice { .. } => panic!("it knows no links"),
         }
     }
 

@@ -32,7 +32,7 @@ use crate::{Api, Shared};
 
 /// What a request may fetch, by its key or its link.
 pub(crate) struct Granted {
-    grant: LinkGrant,
+    pub(super) grant: LinkGrant,
     /// When the signed link it came by ends, in unix seconds.
     link_ends_at: Option<i64>,
 }
@@ -66,7 +66,7 @@ impl FromRequestParts<Shared> for Granted {
 }
 
 /// Judged before anything is looked up. A link opens what it was made for and nothing else.
-fn by_signed_link(api: &Api, id: VideoId, query: &Query) -> Result<Granted, ApiError> {
+pub(super) fn by_signed_link(api: &Api, id: VideoId, query: &Query) -> Result<Granted, ApiError> {
     let text = |name| query.last(name).unwrap_or_default().to_owned();
     let link = SignedQuery {
         download_token: text("download_token"),
@@ -100,11 +100,11 @@ fn index(query: &Query) -> Result<u32, ApiError> {
 
 /// One stored object, with what its headers say.
 pub(crate) struct Object<'a> {
-    key: &'a str,
-    mime_type: &'a str,
-    bytes: u64,
-    sha256: &'a str,
-    extension: &'static str,
+    pub(super) key: &'a str,
+    pub(super) mime_type: &'a str,
+    pub(super) bytes: u64,
+    pub(super) sha256: &'a str,
+    pub(super) extension: &'static str,
 }
 
 /// Fetch a video's bytes
@@ -246,10 +246,11 @@ fn delivered(job: &Job, index: u32, variant: Variant) -> Result<Object<'_>, ApiE
                 extension: "jpg",
             })
         }
+        Variant::Input => Err(missing("video_output_not_found", "output")),
     }
 }
 
-fn still_kept(job: &Job) -> Result<(), ApiError> {
+pub(super) fn still_kept(job: &Job) -> Result<(), ApiError> {
     let Some(removed_at) = job.life.bytes_removed_at else {
         return Ok(());
     };
@@ -276,7 +277,7 @@ fn not_ready(job: &Job) -> ApiError {
     .about(job.admission.generation_id)
 }
 
-async fn bytes(
+pub(super) async fn bytes(
     api: &Api,
     job: &Job,
     object: &Object<'_>,
@@ -358,7 +359,7 @@ fn disposition(grant: &LinkGrant, object: &Object<'_>) -> String {
     format!("{disposition}; filename=\"{name}\"")
 }
 
-fn describe(response: &mut Response, grant: &LinkGrant, object: &Object<'_>) {
+pub(super) fn describe(response: &mut Response, grant: &LinkGrant, object: &Object<'_>) {
     set(response, CONTENT_DISPOSITION, disposition(grant, object));
     set(response, CONTENT_TYPE, object.mime_type.to_owned());
     // Shown by a browser itself, a video is a page that fetches its own address; in a sandbox without an origin it

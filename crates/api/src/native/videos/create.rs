@@ -121,7 +121,9 @@ pub(crate) fn refused(
     input_paths: &[String],
 ) -> ApiError {
     let mut taker = None;
-    if let AdmitError::Refused { refusals, .. } = &mut error {
+    if let AdmitError::Refused { refusals, .. } | AdmitError::InputsRefused { refusals } =
+        &mut error
+    {
         for refusal in refusals {
             let number = refusal
                 .field
@@ -132,6 +134,8 @@ pub(crate) fn refused(
                 refusal.field.clone_from(path);
             }
         }
+    }
+    if matches!(error, AdmitError::Refused { .. }) {
         taker = another_model_that_takes(api, request);
     }
     let error = ApiError::from(error);

@@ -7,6 +7,7 @@ pub(crate) mod delete;
 pub(crate) mod download_url;
 pub(crate) mod events;
 pub(crate) mod follow;
+pub(crate) mod inputs;
 pub(crate) mod list;
 pub(crate) mod models;
 pub(crate) mod quote;
@@ -40,6 +41,7 @@ pub(crate) fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(cancel::cancel))
         .routes(routes!(retry::retry))
         .routes(routes!(content::content))
+        .routes(routes!(inputs::input))
         .routes(routes!(download_url::download_url))
         .routes(routes!(timeline::timeline))
         .routes(routes!(events::events))

@@ -1,4 +1,5 @@
 use filmgate_core::request::{InputRole, MediaKind};
+use filmgate_engine::Given;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -70,7 +71,10 @@ fn every_form_of_a_reference_leads_to_the_same_input() {
             (MediaKind::Image, InputRole::FirstFrame, "image/png"),
             "{body}"
         );
-        assert_eq!(input.bytes as usize, lowered.ask.inputs[0].len());
+        let Given::Bytes(bytes) = &lowered.ask.inputs[0] else {
+            panic!("it came with the request")
+        };
+        assert_eq!(input.bytes, bytes.len() as u64);
     }
 }
 
@@ -99,17 +103,65 @@ fn roles_are_as_said_or_as_most_mean_them() {
 }
 
 #[test]
+fn an_address_is_left_to_be_fetched() {
+    let url = "https://files.example/a.png?sig=x";
+    for (body, kind, role) in [
+        (
+            json!({"input_reference": url}),
+            MediaKind::Image,
+            InputRole::FirstFrame,
+        ),
+        (
+            json!({"input_references": [{"type": "image_url", "image_url": url}]}),
+            MediaKind::Image,
+            InputRole::FirstFrame,
+        ),
+        (
+            json!({"input_references": [{"type": "video", "url": url}]}),
+            MediaKind::Video,
+            InputRole::Source,
+        ),
+        (
+            json!({"input_references": [{"audio_url": {"url": url}}]}),
+            MediaKind::Audio,
+            InputRole::Reference,
+        ),
+        (
+            json!({"frame_images": [{"frame_type": "last_frame", "image_url": url}]}),
+            MediaKind::Image,
+            InputRole::LastFrame,
+        ),
+    ] {
+        let lowered = lower(body.clone()).unwrap_or_else(|error| panic!("{body}: {error:?}"));
+        let input = &lowered.ask.request.inputs[0];
+        assert_eq!((input.kind, input.role), (kind, role), "{body}");
+        assert_eq!(input.elsewhere(), Some(url));
+        assert!(matches!(lowered.ask.inputs[..], [Given::Elsewhere]));
+    }
+}
+
+#[test]
 fn references_that_cannot_be_taken_are_refused_by_name() {
     for (reference, error, path) in [
         (
-            json!({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}),
-            "not_supported",
+            json!({"type": "image_url", "image_url": {"url": "https://"}}),
+            "validation_error",
             "input_references[0].image_url",
         ),
         (
-            json!({"type": "image_url", "image_url": {"url": "http://example.org/a.png"}}),
+            json!({"type": "image_url", "image_url": {"url": format!("https://a.example/{}", "x".repeat(8192))}}),
             "validation_error",
             "input_references[0].image_url",
+        ),
+        (
+            json!({"type": "image_url", "image_url": {"url": "ftp://example.org/a.png"}}),
+            "validation_error",
+            "input_references[0].image_url",
+        ),
+        (
+            json!({"url": "https://example.org/a.png"}),
+            "validation_error",
+            "input_references[0].type",
         ),
         (
             json!({"type": "image_url", "image_url": {"url": "file_01k9"}}),
