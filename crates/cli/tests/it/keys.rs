@@ -171,6 +171,9 @@ async fn every_route_that_asks_for_a_key_refuses_without_one() {
         } else if route.path.ends_with("/content") {
             // A key or a signed link: without either, it is the key that is missed.
             answer.refused(401, "unauthorised");
+        } else if route.path.ends_with("/inputs/{index}") {
+            // A signed link alone opens it.
+            answer.refused(403, "forbidden");
         } else {
             assert!(
                 ["/health", "/ready"].contains(&route.path.as_str()),
@@ -195,6 +198,8 @@ async fn workspaces_are_worlds_apart() {
         .await
         .iter()
         .filter(|route| route.path.contains("{video_id}"))
+        // Whoever has the link may, whichever workspace's key is sent beside it.
+        .filter(|route| !route.path.ends_with("/inputs/{index}"))
     {
         for video in [&done, &cancelled] {
             let call = gate
