@@ -1,4 +1,4 @@
-//! JSON with stored inputs in it as `data:` addresses. The inputs are named and not carried: the engine puts them in.
+//! JSON with stored inputs in it as base64. The inputs are named and not carried: the engine puts them in.
 
 use filmgate_core::provider::{Body, Encoding, Order, Part};
 use serde_json::Value;
@@ -21,11 +21,15 @@ impl<'a> Inlined<'a> {
     /// The `data:` address of the stored input number `index`, to be put into the JSON.
     pub(crate) fn data_url(&mut self, index: usize) -> String {
         let mime_type = &self.order.request.inputs[index].mime_type;
+        format!("data:{mime_type};base64,{}", self.base64(index))
+    }
+
+    /// The stored input number `index` alone, to be put into the JSON.
+    pub(crate) fn base64(&mut self, index: usize) -> String {
         // The attempt's key is minted after the request was read: nobody could have written it into one.
         let mark = format!("<{} {index}>", self.order.attempt_key);
-        let url = format!("data:{mime_type};base64,{mark}");
-        self.marks.push((mark, index));
-        url
+        self.marks.push((mark.clone(), index));
+        mark
     }
 
     pub(crate) fn into_body(self, json: &Value) -> Body {

@@ -4,6 +4,7 @@
 //! recorded messages (`recorded/`). Which adapters are configured is the binary's business, what a model can do the
 //! catalogue's, sending and repeating the engine's.
 
+pub mod google_vertex;
 pub mod openai_compatible;
 pub mod runway;
 

@@ -14,7 +14,12 @@ const IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// One step of a path.
 pub(crate) fn step(native: &NativeId) -> String {
-    utf8_percent_encode(&native.0, IN_A_PATH).to_string()
+    escaped(&native.0)
+}
+
+/// Any text as one step of a path.
+pub(crate) fn escaped(text: &str) -> String {
+    utf8_percent_encode(text, IN_A_PATH).to_string()
 }
 
 /// An id that can be put into an address: not empty, and no step up the path, which no escaping would hide.

@@ -20,6 +20,20 @@ impl Redaction {
             .filter(|prompt| prompt.len() >= LEAST_PROMPT_BYTES)
             .collect();
         cut.extend(Some(token.secret.expose().to_owned()).filter(|secret| !secret.is_empty()));
+        Self::cutting(cut)
+    }
+
+    /// Cuts `texts` out, as they are and as JSON writes them.
+    pub(crate) fn cutting(texts: impl IntoIterator<Item = String>) -> Self {
+        let mut cut = Vec::new();
+        for text in texts {
+            let quoted = serde_json::Value::from(text.as_str()).to_string();
+            let escaped = quoted[1..quoted.len() - 1].to_owned();
+            if escaped != text {
+                cut.push(escaped);
+            }
+            cut.push(text);
+        }
         Self(cut)
     }
 
@@ -72,5 +86,10 @@ mod tests {
         );
         assert_eq!(redaction.apply("://"), "(link)");
         assert_eq!(redaction.apply(""), "");
+        let escaped = Redaction::cutting(["say \"hi\"\nand go".to_owned()]);
+        assert_eq!(
+            escaped.apply(r#"{"prompt": "say \"hi\"\nand go"}"#),
+            r#"{"prompt": "…"}"#
+        );
     }
 }
