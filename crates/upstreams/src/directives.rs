@@ -57,6 +57,7 @@
 //! | --- | --- |
 //! | `queue=SECONDS` `render=SECONDS` | how long it waits and takes |
 //! | `fail` `fail-STATUS` `fail-moderation` | it fails at its end; vLLM-Omni answers polls with that status |
+//! | `filtered=N` | N of its outputs are kept back by a filter; of vendors that tell so: Vertex AI |
 //! | `stuck` | it never ends |
 //! | `lost` | the server forgets it at once, as by a restart |
 //! | `progress-backwards` | each poll tells less than the one before |
@@ -71,3 +72,10 @@
 //! | `GET` `POST` `DELETE /_emulator/faults` | `{"directives": ["poll-503"]}`: faults for everybody, met in place of a job's own; counted over all calls |
 //! | `POST /_emulator/release` | whatever is stalled goes on |
 //! | `POST /_emulator/clock` | `{"advance_seconds": 60}`: time passes |
+//!
+//! Vertex AI's has two more:
+//!
+//! | route | |
+//! | --- | --- |
+//! | `GET /_emulator/tokens` | `{"issued": 2, "good": 1}`: tokens given so far, and those that are taken still |
+//! | `DELETE /_emulator/tokens` | tokens given so far are taken no more, as if their hour had passed |

@@ -23,7 +23,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::content::{self, Gate, Meter, PAGE_FOR_PEOPLE};
 use crate::fault::{self, ContentFault, Ending, Script, Spoilt, Status, SubmitFault};
-use crate::films::{Films, RenderFault, Supply};
+use crate::films::{Film, Films, RenderFault, Supply};
 use crate::jobs::{self, Calls, Counts, Job, JobRecord, Jobs, Order as _, Plan, PromptCounts};
 use crate::standing::Standing;
 
@@ -376,6 +376,17 @@ impl<V: Vendor> Emulator<V> {
         }
     }
 
+    /// The clip of output `output`, which the job's record tells of from now on.
+    pub(crate) async fn film(
+        &self,
+        job: &Job<V::Order>,
+        output: u32,
+    ) -> Result<Arc<Film>, RenderFault> {
+        let film = self.0.films.load(job.order.cut(output)).await?;
+        *jobs::lock(&job.sha256) = Some(film.sha256.clone());
+        Ok(film)
+    }
+
     /// The file of output `output`, or the part of it that was asked for, as well as the job's faults would have it. It
     /// is the call number `index` for it.
     pub(crate) async fn deliver(
@@ -396,8 +407,7 @@ impl<V: Vendor> Emulator<V> {
             }
             _ => {}
         }
-        let film = self.0.films.load(job.order.cut(output)).await?;
-        *jobs::lock(&job.sha256) = Some(film.sha256.clone());
+        let film = self.film(job, output).await?;
         let meter = Meter {
             counters: [
                 Arc::clone(&job.content_bytes),

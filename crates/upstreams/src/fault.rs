@@ -23,6 +23,8 @@ pub(crate) struct Script {
     pub(crate) queue: Option<Duration>,
     pub(crate) render: Option<Duration>,
     pub(crate) ending: Option<Ending>,
+    /// So many of its outputs are kept back.
+    pub(crate) filtered: Option<u32>,
     /// The job is forgotten as soon as it is accepted.
     pub(crate) lost: bool,
     pub(crate) progress_backwards: bool,
@@ -129,6 +131,7 @@ enum Directive {
     Queue(Duration),
     Render(Duration),
     Ends(Ending),
+    Filtered(u32),
     Lost,
     ProgressBackwards,
 }
@@ -177,6 +180,7 @@ impl Script {
         self.queue = self.queue.or(everybody.queue);
         self.render = self.render.or(everybody.render);
         self.ending = self.ending.or(everybody.ending);
+        self.filtered = self.filtered.or(everybody.filtered);
         self.lost |= everybody.lost;
         self.progress_backwards |= everybody.progress_backwards;
     }
@@ -204,6 +208,7 @@ impl Script {
             Directive::Queue(queue) => self.queue = Some(queue),
             Directive::Render(render) => self.render = Some(render),
             Directive::Ends(ending) => self.ending = Some(ending),
+            Directive::Filtered(outputs) => self.filtered = Some(outputs),
             Directive::Lost => self.lost = true,
             Directive::ProgressBackwards => self.progress_backwards = true,
         }
@@ -220,6 +225,9 @@ impl Directive {
         }
         if retry_after.is_some() {
             return None;
+        }
+        if let Some(outputs) = name.strip_prefix("filtered=") {
+            return outputs.parse().ok().map(Self::Filtered);
         }
         if let Some((name, value)) = name.split_once('=') {
             let duration = seconds(value)?;
@@ -447,6 +455,7 @@ mod tests {
             "render=nan",
             "render=",
             "queue=86401",
+            "filtered=-1",
             "slow=1",
             "lost=1",
         ] {

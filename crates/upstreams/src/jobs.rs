@@ -491,6 +491,18 @@ pub(crate) struct Calls {
     pub(crate) content_bytes: Arc<AtomicU64>,
 }
 
+/// A version 4 UUID of a job's 32 hexadecimal digits.
+pub(crate) fn uuid(digits: &str) -> String {
+    format!(
+        "{}-{}-4{}-8{}-{}",
+        &digits[..8],
+        &digits[8..12],
+        &digits[13..16],
+        &digits[17..20],
+        &digits[20..]
+    )
+}
+
 /// Counts one more; how many there were before.
 pub(crate) fn count(counter: &AtomicU64) -> u64 {
     counter.fetch_add(1, Ordering::Relaxed)

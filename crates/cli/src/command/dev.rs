@@ -10,6 +10,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
 use filmgate_upstreams::emulator::{Running, Vendor};
 use filmgate_upstreams::films::Supply;
+use filmgate_upstreams::google_vertex;
 use filmgate_upstreams::openai_compatible::{self, Flavour, Storage};
 use filmgate_upstreams::runway;
 use serde_json::{Value, json};
@@ -28,8 +29,10 @@ pub(crate) enum Command {
 pub(crate) enum Upstream {
     /// A self-hosted server that speaks OpenAI's /v1/videos.
     OpenaiCompatible(OpenaiCompatible),
+    /// A Google Cloud project that has Veo on Vertex AI.
+    GoogleVertex(GoogleVertex),
     /// An account at Runway.
-    Runway(Common),
+    Runway(Runway),
 }
 
 /// What every vendor has.
@@ -38,9 +41,6 @@ pub(crate) struct Common {
     /// Address and port. Port 0 takes a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Refuse calls without this key.
-    #[arg(long, value_name = "KEY")]
-    api_key: Option<String>,
     /// How long a job waits before it is begun.
     #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = seconds)]
     queue_seconds: Duration,
@@ -56,9 +56,30 @@ pub(crate) struct Common {
 }
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct Runway {
+    #[command(flatten)]
+    common: Common,
+    /// Refuse calls without this key.
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct GoogleVertex {
+    #[command(flatten)]
+    common: Common,
+    /// The project's id.
+    #[arg(long, value_name = "ID", default_value = "emulated-project")]
+    project: String,
+}
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct OpenaiCompatible {
     #[command(flatten)]
     common: Common,
+    /// Refuse calls without this key.
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
     /// Which server it is like.
     #[arg(
         long,
@@ -91,8 +112,17 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode> {
             let started = openai_compatible::Emulator::start(args.into()).await;
             serve(started, listen, json!({"flavour": flavour.as_str()})).await
         }
+        Upstream::GoogleVertex(args) => {
+            let listen = args.common.listen;
+            let started = google_vertex::Emulator::start(args.into()).await;
+            let key = started
+                .as_ref()
+                .map(|upstream| upstream.emulator.service_account(&upstream.origin));
+            let told = json!({"service_account": key.unwrap_or_default()});
+            serve(started, listen, told).await
+        }
         Upstream::Runway(args) => {
-            let listen = args.listen;
+            let listen = args.common.listen;
             let started = runway::Emulator::start(args.into()).await;
             serve(started, listen, json!({})).await
         }
@@ -128,15 +158,31 @@ impl From<Clips> for Supply {
     }
 }
 
-impl From<Common> for runway::Config {
-    fn from(args: Common) -> Self {
+impl From<GoogleVertex> for google_vertex::Config {
+    fn from(args: GoogleVertex) -> Self {
+        let common = args.common;
         Self {
-            listen: args.listen,
+            listen: common.listen,
+            project: args.project,
+            queue: common.queue_seconds,
+            render: common.render_seconds,
+            supply: common.clips.into(),
+            max_running: common.max_running,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Runway> for runway::Config {
+    fn from(args: Runway) -> Self {
+        let common = args.common;
+        Self {
+            listen: common.listen,
             api_key: args.api_key,
-            queue: args.queue_seconds,
-            render: args.render_seconds,
-            supply: args.clips.into(),
-            max_running: args.max_running,
+            queue: common.queue_seconds,
+            render: common.render_seconds,
+            supply: common.clips.into(),
+            max_running: common.max_running,
             ..Self::default()
         }
     }
@@ -148,7 +194,7 @@ impl From<OpenaiCompatible> for openai_compatible::Config {
         Self {
             listen: common.listen,
             flavour: args.flavour,
-            api_key: common.api_key,
+            api_key: args.api_key,
             models: args.models,
             queue: common.queue_seconds,
             render: common.render_seconds,

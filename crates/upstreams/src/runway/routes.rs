@@ -14,7 +14,7 @@ use super::refusal::Refusal;
 use super::task::{self, Job};
 use crate::emulator::{Created, Uncreated, bearer, nothing, origin};
 use crate::fault::{PollFault, Spoilt};
-use crate::jobs::{Farewell, Phase, count};
+use crate::jobs::{self, Farewell, Phase, count};
 
 /// The only value so far of the header that every call must have.
 const VERSION: &str = "2024-11-06";
@@ -83,7 +83,7 @@ async fn submit(
         Err(refusal) => return refusal.answer(),
     };
     let created = emulator
-        .create(order, None, |digits, _| task::id(digits))
+        .create(order, None, |digits, _| jobs::uuid(digits))
         .await;
     let (job, spoilt) = match created {
         Ok(Created::Job(job, spoilt)) => (job, spoilt),

@@ -9,18 +9,6 @@ use crate::jobs::{self, Phase};
 
 pub(crate) type Job = jobs::Job<Order>;
 
-/// A version 4 UUID of 32 hexadecimal digits.
-pub(crate) fn id(digits: &str) -> String {
-    format!(
-        "{}-{}-4{}-8{}-{}",
-        &digits[..8],
-        &digits[8..12],
-        &digits[13..16],
-        &digits[17..20],
-        &digits[20..]
-    )
-}
-
 pub(crate) fn created(job: &Job) -> Value {
     json!({"id": job.id, "estimatedCost": {"credits": job.order.credits()}})
 }
