@@ -10,12 +10,13 @@ use filmgate_core::address::AddressBlock;
 use filmgate_core::provider::{Credential, Provider, Secret};
 use filmgate_core::request::ProviderName;
 use filmgate_engine::{Account, Line, Network, Outside};
+use filmgate_providers::google_vertex::GoogleVertex;
 use filmgate_providers::openai_compatible::OpenAiCompatible;
 use filmgate_providers::runway::Runway;
 use filmgate_testcard::{Testcard, TestcardService};
 use tower::util::BoxCloneSyncService;
 
-use crate::config::{ProviderConfig, ProviderKind, Server, VendorAccount};
+use crate::config::{Project, ProviderConfig, ProviderKind, Server, VendorAccount};
 
 /// The testcard answers from memory; asking often costs little.
 const TESTCARD_POLL_EVERY: Duration = Duration::from_millis(100);
@@ -23,6 +24,8 @@ const TESTCARD_POLL_EVERY: Duration = Duration::from_millis(100);
 const SERVER_POLL_EVERY: Duration = Duration::from_secs(5);
 /// Runway asks for 5 s between two looks at a task at least; its SDKs wait 6.
 const RUNWAY_POLL_EVERY: Duration = Duration::from_secs(6);
+/// Google's examples wait 15 s; a video takes half a minute at least.
+const VERTEX_POLL_EVERY: Duration = Duration::from_secs(12);
 
 /// What is on: accounts by name, and the service behind the testcard where it is among them.
 pub(crate) struct Accounts {
@@ -58,6 +61,9 @@ impl Accounts {
                     let adapter = Runway::new(name.clone(), &account.base_url);
                     let outside = shared(&mut outside, opened)?;
                     bought(adapter, account, outside, RUNWAY_POLL_EVERY)?
+                }
+                ProviderKind::GoogleVertex(project) => {
+                    of_google(name.clone(), project, shared(&mut outside, opened)?)?
                 }
             };
             let account = Account {
@@ -140,5 +146,20 @@ fn bought(
         Line::Network(Network::to(&account.base_url, outside)?),
         credential,
         poll_every,
+    ))
+}
+
+fn of_google(name: ProviderName, project: &Project, outside: Outside) -> Result<Account> {
+    let site = &project.site;
+    let line = Network::to(&site.base(), outside)?;
+    let line = site.further().iter().fold(line, Network::and_to);
+    let credential = Credential {
+        secret: project.key.clone(),
+    };
+    Ok(Account::new(
+        Arc::new(GoogleVertex::new(name, site.clone())),
+        Line::Network(line),
+        credential,
+        VERTEX_POLL_EVERY,
     ))
 }

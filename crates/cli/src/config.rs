@@ -6,7 +6,7 @@
 mod keys;
 mod provider;
 
-pub(crate) use provider::{ProviderConfig, ProviderKind, Server, VendorAccount};
+pub(crate) use provider::{Project, ProviderConfig, ProviderKind, Server, VendorAccount};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -228,7 +228,7 @@ pub(crate) fn read(file: Option<&Path>) -> Result<Config, Faults> {
     let (mut providers, catalogue) = provider::read(&figment, sections, &mut faults);
     let engine: EngineConfig = section(&figment, "engine", &mut faults);
     if engine.providers_from_environment {
-        for (name, provider) in provider::from_environment() {
+        for (name, provider) in provider::from_environment(&mut faults) {
             providers.entry(name.to_owned()).or_insert(provider);
         }
     }

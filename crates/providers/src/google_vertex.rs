@@ -83,6 +83,11 @@ impl Site {
         faults
     }
 
+    /// What keeps `account` from being used here.
+    pub fn objection(&self, account: &ServiceAccount) -> Option<BadKey> {
+        account.check_token_uri(self.stands_in()).err()
+    }
+
     /// Where the API is.
     pub fn base(&self) -> Url {
         let host = match (&self.base_url, self.location.as_str()) {

@@ -43,6 +43,9 @@ pub(crate) fn run(context: &Context, command: &Command) -> Result<ExitCode> {
                 format!(" at {}, for {}", server.base_url, models.join(", "))
             }
             ProviderKind::Runway(account) => format!(" at {}", account.base_url),
+            ProviderKind::GoogleVertex(project) => {
+                format!(" at {}, for {}", project.site.base(), project.site.project)
+            }
         };
         let off = if provider.enabled { "" } else { ", off" };
         let kind = provider.kind.name();

@@ -11,6 +11,7 @@ use filmgate_catalogue::{AudioMode, Catalogue, Declared, DeclaredSeed};
 use filmgate_core::money::Nanos;
 use filmgate_core::provider::Secret;
 use filmgate_core::request::ProviderName;
+use filmgate_providers::google_vertex::{self, ServiceAccount, Site};
 use filmgate_providers::openai_compatible::{Flavour, check_base_url, passthrough_objection};
 use filmgate_providers::runway;
 use serde::{Deserialize, Deserializer};
@@ -22,6 +23,7 @@ use super::variable;
 const TESTCARD: &str = "testcard";
 const OPENAI_COMPATIBLE: &str = "openai-compatible";
 const RUNWAY: &str = "runway";
+const GOOGLE_VERTEX: &str = "google-vertex";
 /// What stands for telling the flavours apart by their answers.
 const AUTO: &str = "auto";
 const MOST_NAME_BYTES: usize = 64;
@@ -45,6 +47,15 @@ pub(crate) enum ProviderKind {
     Testcard,
     OpenAiCompatible(Server),
     Runway(VendorAccount),
+    GoogleVertex(Project),
+}
+
+/// A project at Google's cloud.
+#[derive(Debug, Clone)]
+pub(crate) struct Project {
+    pub(crate) site: Site,
+    /// The text of a service account's key.
+    pub(crate) key: Secret,
 }
 
 /// An account at a vendor whose address and models are known.
@@ -86,6 +97,7 @@ impl ProviderKind {
             Self::Testcard => TESTCARD,
             Self::OpenAiCompatible(_) => OPENAI_COMPATIBLE,
             Self::Runway(_) => RUNWAY,
+            Self::GoogleVertex(_) => GOOGLE_VERTEX,
         }
     }
 }
@@ -159,11 +171,15 @@ fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usiz
             let account = vendor(runway::BASE_URL, runway::KEY_VARIABLE, enabled, keys);
             (ProviderKind::Runway(account), Vec::new())
         }
+        GOOGLE_VERTEX => {
+            let project = project(enabled, keys);
+            (ProviderKind::GoogleVertex(project), Vec::new())
+        }
         other => {
             keys.fault(
                 "kind",
                 format!(
-                    "{other:?} was given, and {TESTCARD}, {OPENAI_COMPATIBLE} and {RUNWAY} are allowed"
+                    "{other:?} was given, and {TESTCARD}, {OPENAI_COMPATIBLE}, {RUNWAY} and {GOOGLE_VERTEX} are allowed"
                 ),
             );
             return None;
@@ -210,21 +226,130 @@ fn vendor(
     }
 }
 
-/// The vendors whose usual variable holds a key, by the name they have then.
-pub(super) fn from_environment() -> impl Iterator<Item = (&'static str, ProviderConfig)> {
-    let vendors = [(RUNWAY, runway::BASE_URL, runway::KEY_VARIABLE)];
-    vendors
+/// A project, whose key is written down or lies where the usual variable says.
+fn project(enabled: bool, keys: &mut Keys<'_>) -> Project {
+    let base_url = keys.has("base_url").then(|| base_url(keys));
+    let written = keys.has("credentials");
+    let text = credentials(enabled, keys);
+    let account = text.as_ref().and_then(|text| {
+        let read = ServiceAccount::read(text.expose());
+        read.map_err(|bad| keys.fault("credentials", bad.to_string()))
+            .ok()
+    });
+    if text.is_none() && enabled && !written {
+        keys.fault(
+            "credentials",
+            format!(
+                "it is required, unless the variable {} names a key's file",
+                google_vertex::KEY_FILE_VARIABLE
+            ),
+        );
+    }
+    let given = |keys: &mut Keys<'_>, key: &'static str, variable_of: &str| -> Option<String> {
+        keys.take(key).or_else(|| variable(variable_of))
+    };
+    let project = given(keys, "project", google_vertex::PROJECT_VARIABLE);
+    let location = given(keys, "location", google_vertex::LOCATION_VARIABLE);
+    let project = project.or_else(|| account.as_ref()?.project().map(str::to_owned));
+    let site = Site {
+        // Without its key, a provider that is off need not have one.
+        project: project.unwrap_or_else(|| if enabled { "" } else { "none" }.to_owned()),
+        location: location.unwrap_or_else(|| google_vertex::DEFAULT_LOCATION.to_owned()),
+        base_url,
+        storage_uri: keys.take("storage_uri"),
+    };
+    let unread = enabled && account.is_none();
+    for (key, why) in site.faults() {
+        // Where the key cannot be read, it may well name the project.
+        if !(unread && key == "project" && site.project.is_empty()) {
+            keys.fault(key, why);
+        }
+    }
+    if let Some(bad) = account.and_then(|account| site.objection(&account)) {
+        keys.fault("credentials", bad.to_string());
+    }
+    Project {
+        site,
+        key: text.unwrap_or_else(|| Secret::new("")),
+    }
+}
+
+/// The text of a key: of the file that is named, or of the variable behind `env:`, which holds the key itself.
+fn credentials(enabled: bool, keys: &mut Keys<'_>) -> Option<Secret> {
+    let named = match keys.value("credentials") {
+        None => variable(google_vertex::KEY_FILE_VARIABLE)?,
+        Some(value) => match value.as_str() {
+            Some(text) => text.to_owned(),
+            None => {
+                let allowed = "a text is allowed: a key's file, or env: and a variable's name";
+                keys.fault("credentials", allowed);
+                return None;
+            }
+        },
+    };
+    // A provider that is switched off need not have its key at hand.
+    if !enabled {
+        return None;
+    }
+    let read = match named.strip_prefix("env:") {
+        Some(name) => variable(name).ok_or_else(|| format!("the variable {name} is not set")),
+        None => std::fs::read_to_string(&named)
+            .map_err(|error| format!("the file {named:?} cannot be read: {error}")),
+    };
+    read.map_err(|why| keys.fault("credentials", why))
+        .ok()
+        .map(Secret::new)
+}
+
+/// The vendors whose usual variables hold a key, by the name they have then.
+pub(super) fn from_environment(
+    faults: &mut Vec<String>,
+) -> impl Iterator<Item = (&'static str, ProviderConfig)> {
+    let runway = variable(runway::KEY_VARIABLE).map(|api_key| {
+        ProviderKind::Runway(VendorAccount {
+            base_url: Url::parse(runway::BASE_URL).expect("an adapter knows its vendor's address"),
+            api_key: Secret::new(api_key),
+        })
+    });
+    let vertex = project_from_environment(faults).map(ProviderKind::GoogleVertex);
+    [(RUNWAY, runway), (GOOGLE_VERTEX, vertex)]
         .into_iter()
-        .filter_map(|(name, base_url, key_variable)| {
-            let api_key = Secret::new(variable(key_variable)?);
-            let base_url = Url::parse(base_url).expect("an adapter knows its vendor's address");
-            let kind = ProviderKind::Runway(VendorAccount { base_url, api_key });
+        .filter_map(|(name, kind)| {
             let config = ProviderConfig {
-                kind,
+                kind: kind?,
                 ..ProviderConfig::default()
             };
             Some((name, config))
         })
+}
+
+/// A project, where the usual variable names a key's file and that is one of a service account. Other tools are given other
+/// credentials by the same variable, so those are no fault: they are none of ours.
+fn project_from_environment(faults: &mut Vec<String>) -> Option<Project> {
+    let file = variable(google_vertex::KEY_FILE_VARIABLE)?;
+    let key = std::fs::read_to_string(file).ok()?;
+    let account = ServiceAccount::read(&key).ok()?;
+    let project = variable(google_vertex::PROJECT_VARIABLE);
+    let location = variable(google_vertex::LOCATION_VARIABLE);
+    let site = Site {
+        project: project.or_else(|| account.project().map(str::to_owned))?,
+        location: location.unwrap_or_else(|| google_vertex::DEFAULT_LOCATION.to_owned()),
+        base_url: None,
+        storage_uri: None,
+    };
+    if site.objection(&account).is_some() {
+        return None;
+    }
+    let wrong = site.faults();
+    faults.extend(
+        wrong
+            .iter()
+            .map(|(key, why)| format!("the {key} of {GOOGLE_VERTEX} in the environment: {why}")),
+    );
+    wrong.is_empty().then(|| Project {
+        site,
+        key: Secret::new(key),
+    })
 }
 
 fn server(name: &str, enabled: bool, keys: &mut Keys<'_>) -> (Server, Vec<usize>) {

@@ -111,12 +111,10 @@ fn check_inputs(inputs: &[Input]) -> Result<(), Refusal> {
     let count = |role| inputs.iter().filter(|input| input.role == role).count();
     let (first, last) = (count(InputRole::FirstFrame), count(InputRole::LastFrame));
     let (references, sources) = (count(InputRole::Reference), count(InputRole::Source));
-    let fits = match (first, last, references, sources) {
-        (0, 0, 0, 0..=1) => true,
-        (1, 0..=1, 0, 0) => true,
-        (0, 0, 1..=MOST_REFERENCES, 0) => true,
-        _ => false,
-    };
+    let fits = matches!(
+        (first, last, references, sources),
+        (0, 0, 0, 0..=1) | (1, 0..=1, 0, 0) | (0, 0, 1..=MOST_REFERENCES, 0)
+    );
     if !fits {
         return Err(refusal(
             "input_references",

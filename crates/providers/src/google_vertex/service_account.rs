@@ -117,7 +117,7 @@ impl ServiceAccount {
     }
 
     /// Whoever can write a key's file must not be able to have assertions sent elsewhere.
-    pub fn check_token_uri(&self, stand_in: Option<&Url>) -> Result<(), BadKey> {
+    pub(super) fn check_token_uri(&self, stand_in: Option<&Url>) -> Result<(), BadKey> {
         let uri = &self.token_uri;
         let is_googles = uri.scheme() == "https"
             && uri.port().is_none()
