@@ -1,0 +1,272 @@
+"""What the gateway sends a vendor is what the vendor's own client sends for the same wish.
+
+Usage: python same_words.py path/to/filmgate
+
+Both make the same order of one emulated vendor, which writes down the body of each create: fields and files. The two are
+compared as JSON values. Where one side may say it otherwise, the vendor's entry says so.
+"""
+
+import base64
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import struct
+import sys
+import tempfile
+import zlib
+
+from google.genai import types
+
+import upstream_google_vertex
+import upstream_runway
+from gateway import Gateway
+from upstream import Wrong, expect
+
+RANDOM = random.Random(7)
+
+
+def picture(width=320, height=180):
+    """A PNG of noise."""
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    lines = b"".join(b"\0" + RANDOM.randbytes(3 * width) for _ in range(height))
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines, 0)) + chunk(b"IEND", b"")
+
+
+ONE, OTHER = picture(), picture()
+
+
+def data_url(data):
+    return "data:image/png;base64," + base64.b64encode(data).decode()
+
+
+def given(role, data):
+    """An input of the gateway's."""
+    return {"type": "image_url", "role": role, "image_url": {"url": data_url(data)}}
+
+
+class Vertex:
+    """Google's client writes some words in capitals, and names /v1beta1 where the gateway names /v1."""
+
+    name, account = "google-vertex", upstream_google_vertex.Project
+    model = {"model": "google/veo-3.1"}
+
+    @staticmethod
+    def section(told, directory):
+        key = directory / "key.json"
+        key.write_text(json.dumps(told["service_account"]))
+        return {"base_url": told["base_url"], "credentials": str(key)}
+
+    @staticmethod
+    def create(account, prompt, **config):
+        settled = {"duration_seconds": 8, "number_of_videos": 1, "aspect_ratio": "16:9", "resolution": "720p"}
+        account.create(prompt, **settled | {"generate_audio": True} | config)
+
+    @staticmethod
+    def plain(fields):
+        fields = json.loads(json.dumps(fields))
+        for reference in fields["instances"][0].get("referenceImages", []):
+            reference["referenceType"] = reference["referenceType"].lower()
+        return fields
+
+    image = lambda data: types.Image(image_bytes=data, mime_type="image/png")
+    reference = lambda data: types.VideoGenerationReferenceImage(image=Vertex.image(data), reference_type="ASSET")
+
+
+class Runway:
+    name, account = "runway", upstream_runway.Account
+    model = {}
+
+    @staticmethod
+    def section(told, _directory):
+        return {"base_url": told["base_url"], "api_key": upstream_runway.KEY}
+
+    @staticmethod
+    def create(account, prompt, **order):
+        kind = account.client.image_to_video if "prompt_image" in order else account.client.text_to_video
+        kind.create(prompt_text=prompt, **order)
+
+    @staticmethod
+    def plain(fields):
+        return fields
+
+    frame = lambda position, data: {"uri": data_url(data), "position": position}
+
+
+# What is wished for: of the gateway, and of the vendor's client.
+WISHES = {
+    Vertex: {
+        "text": ({}, {}),
+        "a length": ({"duration": 4}, {"duration_seconds": 4}),
+        "a size": ({"size": "1080x1920"}, {"aspect_ratio": "9:16", "resolution": "1080p"}),
+        "a resolution and an aspect ratio": (
+            {"resolution": "1080p", "aspect_ratio": "16:9"},
+            {"aspect_ratio": "16:9", "resolution": "1080p"},
+        ),
+        "a seed": ({"seed": 4294967295}, {"seed": 4294967295}),
+        "a negative prompt": ({"negative_prompt": "blur"}, {"negative_prompt": "blur"}),
+        "no sound": ({"generate_audio": False}, {"generate_audio": False}),
+        "several outputs": ({"sample_count": 3}, {"number_of_videos": 3}),
+        "labels": ({"provider_params": {"labels": {"team": "films"}}}, {"labels": {"team": "films"}}),
+        "a first frame": ({"input_references": [given("first_frame", ONE)]}, {"image": Vertex.image(ONE)}),
+        "a first and a last frame": (
+            {"input_references": [given("first_frame", ONE), given("last_frame", OTHER)]},
+            {"image": Vertex.image(ONE), "last_frame": Vertex.image(OTHER)},
+        ),
+        "references": (
+            {"input_references": [given("reference", ONE), given("reference", OTHER)]},
+            {"reference_images": [Vertex.reference(ONE), Vertex.reference(OTHER)]},
+        ),
+    },
+    Runway: {
+        "text": (
+            {"model": "runway/gen-4.5"},
+            {"model": "gen4.5", "ratio": "1280:720", "duration": 5},
+        ),
+        "a seed, a length and a size": (
+            {"model": "runway/gen-4.5", "seed": 7, "duration": 2, "size": "720x1280"},
+            {"model": "gen4.5", "ratio": "720:1280", "duration": 2, "seed": 7},
+        ),
+        "what is let through": (
+            {
+                "model": "runway/gen-4.5",
+                "provider_params": {"contentModeration": {"publicFigureThreshold": "low"}},
+            },
+            {
+                "model": "gen4.5",
+                "ratio": "1280:720",
+                "duration": 5,
+                "content_moderation": {"public_figure_threshold": "low"},
+            },
+        ),
+        "a first frame": (
+            {"model": "runway/gen-4-turbo", "duration": 10, "input_references": [given("first_frame", ONE)]},
+            {
+                "model": "gen4_turbo",
+                "ratio": "1280:720",
+                "duration": 10,
+                "prompt_image": [Runway.frame("first", ONE)],
+            },
+        ),
+        "a ratio that wants a picture": (
+            {
+                "model": "runway/gen-4.5",
+                "aspect_ratio": "21:9",
+                "input_references": [given("first_frame", ONE)],
+            },
+            {
+                "model": "gen4.5",
+                "ratio": "1584:672",
+                "duration": 5,
+                "prompt_image": [Runway.frame("first", ONE)],
+            },
+        ),
+        "a model of another maker's, without sound": (
+            {"model": "google/veo-3.1", "provider": {"only": ["runway"]}, "generate_audio": False, "duration": 4},
+            {"model": "veo3.1", "ratio": "1280:720", "duration": 4, "audio": False},
+        ),
+        "a first and a last frame, with sound": (
+            {
+                "model": "google/veo-3.1-fast",
+                "resolution": "1080p",
+                "aspect_ratio": "9:16",
+                "input_references": [given("first_frame", ONE), given("last_frame", OTHER)],
+            },
+            {
+                "model": "veo3.1_fast",
+                "ratio": "1080:1920",
+                "duration": 8,
+                "audio": True,
+                "prompt_image": [Runway.frame("first", ONE), Runway.frame("last", OTHER)],
+            },
+        ),
+    },
+}
+
+
+def told(vendor, record):
+    files = [(file["field"], file["content_type"], file["sha256"]) for file in record["references"]]
+    return {
+        "model": record["model"],
+        "encoding": record["encoding"],
+        "files": files,
+        "fields": vendor.plain(record["fields"]),
+    }
+
+
+def compare(vendor, account, gateway, name, wish, wish_of_client):
+    ours, theirs = f"{name}, of the gateway", f"{name}, of the client"
+    vendor.create(account, theirs, **wish_of_client)
+    gateway.call("POST", "/v1/videos", vendor.model | wish | {"prompt": ours})
+    gateway.until(lambda: account.counts(ours)["accepted"] == 1, f"{vendor.name} takes {ours!r}")
+    expect(told(vendor, account.record(ours)), told(vendor, account.record(theirs)), "what was sent")
+
+
+def configured(vendor, account, directory):
+    lines = ["[security]", 'allow_private_networks = ["127.0.0.0/8"]', f"[providers.{vendor.name}]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in vendor.section(account.told, directory).items()]
+    (directory / "filmgate.toml").write_text("\n".join(lines))
+
+
+def run(binary, vendor, wishes):
+    broken = 0
+    with contextlib.ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        account = vendor.account(binary)
+        stack.callback(account.stop)
+        configured(vendor, account, directory)
+        gateway = Gateway(binary, directory)
+        stack.callback(gateway.stop)
+        for name, (wish, wish_of_client) in wishes.items():
+            try:
+                compare(vendor, account, gateway, name, wish, wish_of_client)
+                print(f"ok      {vendor.name}: {name}")
+            except (Exception, SystemExit) as error:
+                broken += 1
+                print(f"FAILED  {vendor.name}: {name}: {error!r}")
+                if hasattr(error, "read"):
+                    print(error.read().decode(errors="replace"))
+        alarms = gateway.alarms()
+        for line in alarms:
+            print(f"in the gateway's log: {line}")
+    return broken + len(alarms)
+
+
+def notices_a_difference(binary):
+    """Must go wrong, or nothing here means anything."""
+    with contextlib.ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        account = Runway.account(binary)
+        stack.callback(account.stop)
+        configured(Runway, account, directory)
+        gateway = Gateway(binary, directory)
+        stack.callback(gateway.stop)
+        wish = {"model": "runway/gen-4.5", "seed": 7}
+        other = {"model": "gen4.5", "ratio": "1280:720", "duration": 5, "seed": 8}
+        try:
+            compare(Runway, account, gateway, "another seed", wish, other)
+        except Wrong as wrong:
+            expect("'seed': 7" in str(wrong) and "'seed': 8" in str(wrong), True, "whether the seeds are told")
+            return
+    raise SystemExit("two different orders passed for the same")
+
+
+def main(binary):
+    # Nothing here is to be sent through a proxy.
+    os.environ["NO_PROXY"] = "*"
+    binary = str(pathlib.Path(binary).resolve())
+    notices_a_difference(binary)
+    broken = sum(run(binary, vendor, wishes) for vendor, wishes in WISHES.items())
+    print(f"{sum(map(len, WISHES.values())) - broken} passed, {broken} failed")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    # Whoever ends this ends the gateway and the emulators too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    if len(sys.argv) != 2:
+        raise SystemExit("usage: python same_words.py path/to/filmgate")
+    sys.exit(main(sys.argv[1]))
