@@ -737,7 +737,7 @@ passthrough = ["guidance_scale"]
     fn a_section_that_is_no_provider_is_refused() {
         for (text, part) in [
             ("[providers]\nbox = 3", "providers.box: a table"),
-            ("[providers.runway]", "providers.runway.kind: \"runway\""),
+            ("[providers.nobody]", "providers.nobody.kind: \"nobody\""),
             (
                 "[providers.testcard]\nbase_url = \"http://h/\"",
                 "providers.testcard.base_url: there is no such key",
@@ -777,5 +777,90 @@ passthrough = ["guidance_scale"]
         ] {
             assert_eq!(span(wrong), None, "{wrong}");
         }
+    }
+
+    /// A key as the emulated project gives it out, in a file that is gone with the directory.
+    fn key_file(token_uri: &str) -> (tempfile::TempDir, String) {
+        let emulator = filmgate_upstreams::google_vertex::Emulator::new(Default::default());
+        let mut key = emulator.service_account("http://127.0.0.1:9");
+        key["token_uri"] = token_uri.into();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key.json");
+        std::fs::write(&file, key.to_string()).unwrap();
+        let path = file.display().to_string();
+        (directory, path)
+    }
+
+    #[test]
+    fn a_project_of_googles_is_read_from_its_key() {
+        let (_directory, file) = key_file("https://oauth2.googleapis.com/token");
+        let section = format!("[providers.google-vertex]\ncredentials = {file:?}\n");
+        let config = written(&section).unwrap();
+        let ProviderKind::GoogleVertex(project) = &config.providers["google-vertex"].kind else {
+            panic!("it is a project")
+        };
+        assert_eq!(project.site.project, "emulated-project");
+        assert_eq!(project.site.location, "us-central1");
+        assert!(project.key.expose().contains("BEGIN PRIVATE KEY"));
+        let more = "project = \"other\"\nlocation = \"global\"\nstorage_uri = \"gs://films/x/\"";
+        let config = written(&format!("{section}{more}")).unwrap();
+        let ProviderKind::GoogleVertex(project) = &config.providers["google-vertex"].kind else {
+            panic!("it is a project")
+        };
+        assert_eq!(project.site.project, "other");
+        assert_eq!(
+            project.site.base().as_str(),
+            "https://aiplatform.googleapis.com/"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_project_is_told_under_its_key() {
+        let (_directory, file) = key_file("https://tokens.example/token");
+        let section = "[providers.google-vertex]\n";
+        for (rest, key, part) in [
+            (
+                String::new(),
+                "credentials",
+                "GOOGLE_APPLICATION_CREDENTIALS",
+            ),
+            ("credentials = 3".into(), "credentials", "a text is allowed"),
+            (
+                "credentials = \"/no/such/file\"".into(),
+                "credentials",
+                "/no/such/file",
+            ),
+            (
+                "credentials = \"env:NOBODY_SETS_THIS\"".into(),
+                "credentials",
+                "NOBODY_SETS_THIS",
+            ),
+            (
+                "credentials = \"env:CARGO_PKG_NAME\"".into(),
+                "credentials",
+                "JSON",
+            ),
+            (
+                format!("credentials = {file:?}"),
+                "credentials",
+                "token_uri",
+            ),
+            (
+                format!(
+                    "credentials = {file:?}\nbase_url = \"https://tokens.example\"\nstorage_uri = \"films\""
+                ),
+                "storage_uri",
+                "gs://BUCKET/",
+            ),
+        ] {
+            let faults = faults(&format!("{section}{rest}"));
+            let key = format!("providers.google-vertex.{key}: ");
+            assert_eq!(faults.len(), 1, "{faults:#?}");
+            assert!(
+                faults[0].starts_with(&key) && faults[0].contains(part),
+                "{faults:#?}"
+            );
+        }
+        assert!(written(&format!("{section}enabled = false")).is_ok());
     }
 }
