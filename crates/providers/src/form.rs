@@ -3,7 +3,7 @@
 use filmgate_core::provider::{Body, Encoding, Part};
 
 /// A form that is being filled in.
-pub(super) struct Form {
+pub(crate) struct Form {
     boundary: String,
     parts: Vec<Part>,
     text: String,
@@ -12,7 +12,7 @@ pub(super) struct Form {
 impl Form {
     /// `key` makes the boundary, so it must be one that nobody could write into a field: the attempt's, which is minted
     /// after the request was read.
-    pub(super) fn new(key: &str) -> Self {
+    pub(crate) fn new(key: &str) -> Self {
         let plain = key
             .chars()
             .filter(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'));
@@ -24,7 +24,7 @@ impl Form {
         }
     }
 
-    pub(super) fn field(&mut self, name: &str, value: &str) {
+    pub(crate) fn field(&mut self, name: &str, value: &str) {
         self.open(name, "");
         self.text.push_str("\r\n");
         self.text.push_str(value);
@@ -32,7 +32,7 @@ impl Form {
     }
 
     /// The stored input number `index` as a file.
-    pub(super) fn file(&mut self, name: &str, filename: &str, mime_type: &str, index: usize) {
+    pub(crate) fn file(&mut self, name: &str, filename: &str, mime_type: &str, index: usize) {
         self.open(name, &format!("; filename=\"{}\"", quoted(filename)));
         self.text
             .push_str(&format!("Content-Type: {mime_type}\r\n\r\n"));
@@ -44,11 +44,11 @@ impl Form {
         self.text.push_str("\r\n");
     }
 
-    pub(super) fn content_type(&self) -> String {
+    pub(crate) fn content_type(&self) -> String {
         format!("multipart/form-data; boundary={}", self.boundary)
     }
 
-    pub(super) fn into_body(mut self) -> Body {
+    pub(crate) fn into_body(mut self) -> Body {
         self.text.push_str(&format!("--{}--\r\n", self.boundary));
         self.flush();
         Body(self.parts)

@@ -8,6 +8,7 @@ pub mod google_vertex;
 pub mod openai_compatible;
 pub mod runway;
 
+mod form;
 mod inlined;
 #[cfg(test)]
 mod odd;

@@ -8,7 +8,6 @@
 mod cancel;
 mod complaint;
 mod flavour;
-mod form;
 mod passthrough;
 
 mod refusal;

@@ -7,11 +7,15 @@
 //! Not verified, and taken on the safe side: that exhausted credits come as a 400 that says so, what 403 means, and what a
 //! task that was cancelled while it ran is charged (its estimate is taken to be).
 //!
-//! Not here: what a model can do and costs (`catalogue`), models of Runway's that edit clips.
+//! An upload's file goes to an address that came out of an answer: that message has no credential.
+//!
+//! Not here: what a model can do and costs (`catalogue`).
 
 mod cancel;
 mod complaint;
+mod model;
 mod order;
+mod submit;
 mod task;
 
 #[cfg(test)]
@@ -30,6 +34,7 @@ use url::Url;
 
 use self::cancel::Cancel;
 use self::complaint::{left_open, refused, unreadable};
+use self::submit::Submit;
 use self::task::Task;
 use crate::path;
 use crate::redaction::Redaction;
@@ -90,8 +95,7 @@ impl Runway {
         Ok(message)
     }
 
-    fn create(&self, order: &Order, token: &Token) -> Result<Request<Body>, Failure> {
-        let (path, body) = order::task(order)?;
+    fn post(&self, path: &str, token: &Token, body: Body) -> Result<Request<Body>, Failure> {
         let mut message = self.message(Method::POST, path, token, body)?;
         message.headers_mut().insert(
             header::CONTENT_TYPE,
@@ -119,11 +123,8 @@ impl Provider for Runway {
     }
 
     fn submit(&self, order: &Order, token: &Token) -> Talk<Submitted> {
-        let redaction = Redaction::of(order, token);
-        match self.create(order, token) {
-            Ok(message) => ask(message, Repeat::MayBuyTwice, move |answer| {
-                submitted(&answer, &redaction)
-            }),
+        match Submit::of(self, order, token) {
+            Ok(submit) => Box::new(submit),
             Err(failure) => fail(failure),
         }
     }

@@ -8,10 +8,10 @@ use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::Value;
 
 use super::complaint::Complaint;
-use super::form::Form;
 use super::refusal::{complained, may_have_been_taken, refused, unreadable};
 use super::video::Video;
 use super::{OpenAiCompatible, passthrough};
+use crate::form::Form;
 use crate::redaction::Redaction;
 
 impl OpenAiCompatible {

@@ -1,16 +1,34 @@
 //! An order as one of the bodies that make a task.
 
 use filmgate_core::failure::{Failure, FailureCode};
+use filmgate_core::frame_size::FrameSize;
 use filmgate_core::provider::{Body, Order};
 use filmgate_core::request::{Input, InputRole, MediaKind, Refusal, Request};
 use serde_json::{Map, Value, json};
 
+use super::model::{From, Model, Ratio};
 use crate::inlined::Inlined;
 
-/// A picture as a `data:` address may have 5 MB, which base64 makes a third larger than the file.
-const MOST_PICTURE_BYTES: u64 = 3_750_000;
+/// A picture as a `data:` address may have 5 MB, which base64 makes a third larger than the file; a clip or a sound 16 MB.
+const MOST_INLINE_PICTURE_BYTES: u64 = 3_750_000;
+const MOST_INLINE_BYTES: u64 = 12_000_000;
+/// What is larger than that is uploaded first.
+const MOST_UPLOAD_BYTES: u64 = 200_000_000;
+/// What the models that are told an aspect ratio know.
+const ASPECT_RATIOS: [(u32, u32); 8] = [
+    (21, 9),
+    (16, 9),
+    (3, 2),
+    (4, 3),
+    (1, 1),
+    (3, 4),
+    (2, 3),
+    (9, 16),
+];
+const MODES: [&str; 3] = ["reference", "extend", "edit"];
+const EXPANSIONS: [&str; 3] = ["disabled", "balanced", "quality"];
 /// What is taken of `provider_params`, by the API's own names.
-const PASSED_ON: [&str; 1] = ["contentModeration"];
+const PASSED_ON: [&str; 3] = ["contentModeration", "mode", "promptExpansionMode"];
 
 /// Refuses what only this API's rules can tell.
 pub(super) fn check(request: &Request) -> Result<(), Refusal> {
@@ -22,32 +40,69 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
         });
     }
     for (at, input) in request.inputs.iter().enumerate() {
-        let field = format!("input_references[{at}]");
-        if !matches!(
-            input.mime_type.as_str(),
-            "image/png" | "image/jpeg" | "image/webp"
-        ) {
+        check_input(format!("input_references[{at}]"), input)?;
+    }
+    for (name, sent) in &request.provider_params {
+        let word = |words: &[&str]| sent.as_str().is_some_and(|sent| words.contains(&sent));
+        let (fits, allowed) = match name.as_str() {
+            "contentModeration" => (
+                is_moderation(sent),
+                r#"{"publicFigureThreshold": "auto"} or {"publicFigureThreshold": "low"}"#
+                    .to_owned(),
+            ),
+            "mode" => (word(&MODES), MODES.join(", ")),
+            "promptExpansionMode" => (word(&EXPANSIONS), EXPANSIONS.join(", ")),
+            // What the catalogue does not list never comes this far, and none of it is sent.
+            _ => continue,
+        };
+        if !fits {
             return Err(Refusal {
-                field,
-                sent: input.mime_type.clone(),
-                allowed: "image/png, image/jpeg, image/webp".to_owned(),
-            });
-        }
-        if input.bytes > MOST_PICTURE_BYTES {
-            return Err(Refusal {
-                field,
-                sent: format!("{} bytes", input.bytes),
-                allowed: format!("pictures of up to {MOST_PICTURE_BYTES} bytes"),
+                field: format!("provider_params.{name}"),
+                sent: sent.to_string(),
+                allowed,
             });
         }
     }
-    let moderation = request.provider_params.get("contentModeration");
-    if let Some(sent) = moderation.filter(|sent| !is_moderation(sent)) {
+    Ok(())
+}
+
+fn check_input(field: String, input: &Input) -> Result<(), Refusal> {
+    let allowed: &[&str] = match (input.role, input.kind) {
+        (InputRole::FirstFrame | InputRole::LastFrame | InputRole::Reference, MediaKind::Image) => {
+            &["image/png", "image/jpeg", "image/webp"]
+        }
+        (InputRole::Source | InputRole::Reference, MediaKind::Video) => {
+            &["video/mp4", "video/quicktime", "video/webm"]
+        }
+        (InputRole::Reference, MediaKind::Audio) => &[
+            "audio/mpeg",
+            "audio/wav",
+            "audio/x-wav",
+            "audio/mp4",
+            "audio/aac",
+        ],
+        (role, kind) => {
+            return Err(Refusal {
+                field: format!("{field}.role"),
+                sent: format!("{} for a file of kind {}", role.as_str(), kind.as_str()),
+                allowed:
+                    "first_frame and last_frame for an image, source for a video, reference for any"
+                        .to_owned(),
+            });
+        }
+    };
+    if !allowed.contains(&input.mime_type.as_str()) {
         return Err(Refusal {
-            field: "provider_params.contentModeration".to_owned(),
-            sent: sent.to_string(),
-            allowed: r#"{"publicFigureThreshold": "auto"} or {"publicFigureThreshold": "low"}"#
-                .to_owned(),
+            field,
+            sent: input.mime_type.clone(),
+            allowed: allowed.join(", "),
+        });
+    }
+    if input.bytes > MOST_UPLOAD_BYTES {
+        return Err(Refusal {
+            field,
+            sent: format!("{} bytes", input.bytes),
+            allowed: format!("files of up to {MOST_UPLOAD_BYTES} bytes"),
         });
     }
     Ok(())
@@ -63,26 +118,87 @@ fn is_moderation(sent: &Value) -> bool {
     })
 }
 
-/// Where the task is made, and of what.
-pub(super) fn task(order: &Order) -> Result<(&'static str, Body), Failure> {
+/// Whether an input is too large to go into the message itself.
+pub(super) fn wants_upload(input: &Input) -> bool {
+    let most = match input.kind {
+        MediaKind::Image => MOST_INLINE_PICTURE_BYTES,
+        MediaKind::Video | MediaKind::Audio => MOST_INLINE_BYTES,
+    };
+    input.bytes > most
+}
+
+/// Which kind of task an order is, where its model makes such ones of such inputs.
+pub(super) fn kind(order: &Order) -> Result<From, Failure> {
+    let model = Model::of(&order.native_model);
+    let inputs = &order.request.inputs;
+    let count = |role, kind| {
+        let found = inputs
+            .iter()
+            .filter(|input| (input.role, input.kind) == (role, kind));
+        found.count()
+    };
+    let first = count(InputRole::FirstFrame, MediaKind::Image);
+    let last = count(InputRole::LastFrame, MediaKind::Image);
+    let sources = count(InputRole::Source, MediaKind::Video);
+    let references = [
+        (MediaKind::Image, model.references.images),
+        (MediaKind::Video, model.references.videos),
+        (MediaKind::Audio, model.references.audio),
+    ];
+    let from = match (first, last, sources) {
+        (0, 0, 0) => From::Text,
+        (1, 0, 0) => From::Image,
+        (1, 1, 0) if model.has_last_frame => From::Image,
+        (0, 0, 1) => From::Clip,
+        _ => {
+            return Err(unfit(
+                "this model takes a first_frame, perhaps a last_frame, or a source",
+            ));
+        }
+    };
+    if model.ratio(from).is_none() {
+        return Err(unfit(format!("{} is not made of this", order.native_model)));
+    }
+    let mut taken = first + last + sources;
+    for (kind, takes) in references {
+        let given = count(InputRole::Reference, kind);
+        if given > 0 && !takes[from.at()] {
+            return Err(unfit(format!(
+                "this model takes no reference of kind {} here",
+                kind.as_str()
+            )));
+        }
+        taken += given;
+    }
+    if taken < inputs.len() {
+        return Err(unfit("this provider takes no such input"));
+    }
+    Ok(from)
+}
+
+/// What a task of kind `from` is made of. `uploaded` has the addresses of the inputs that are there already.
+pub(super) fn task(order: &Order, from: From, uploaded: &[Option<String>]) -> Body {
     let request = &order.request;
+    let model = Model::of(&order.native_model);
+    let clip = model.clip.filter(|_| from == From::Clip);
     let mut inlined = Inlined::of(order);
     let mut task = Map::new();
     let mut put = |name: &str, value: Value| task.insert(name.to_owned(), value);
     put("model", order.native_model.as_str().into());
     put("promptText", request.prompt.as_str().into());
-    if let Some(seconds) = order.shape.seconds {
+    let has_seconds = clip.is_none_or(|clip| clip.has_seconds);
+    if let Some(seconds) = order.shape.seconds.filter(|_| has_seconds) {
         put("duration", seconds.into());
     }
-    if let Some(size) = order.shape.size {
-        // Called a ratio, and meant in pixels.
-        put("ratio", format!("{}:{}", size.width, size.height).into());
+    for (name, value) in said(order, model.ratio(from).unwrap_or(Ratio::Unsaid)) {
+        put(name, value.into());
     }
     if let Some(seed) = request.seed {
         put("seed", seed.into());
     }
     // Models without the switch refuse the field.
-    if let (true, Some(audio)) = (has_sound_switch(&order.native_model), order.shape.audio) {
+    let has_sound_switch = clip.map_or(model.has_sound_switch, |clip| clip.has_sound_switch);
+    if let Some(audio) = order.shape.audio.filter(|_| has_sound_switch) {
         put("audio", audio.into());
     }
     if let Some(negative) = &request.negative_prompt {
@@ -93,47 +209,92 @@ pub(super) fn task(order: &Order) -> Result<(&'static str, Body), Failure> {
             put(name, value.clone());
         }
     }
-    let mut frame = |role, position: &str| -> Result<Option<Value>, Failure> {
-        Ok(the_only(&request.inputs, role)?
-            .map(|at| json!({"uri": inlined.data_url(at), "position": position})))
-    };
-    let frames = [
-        frame(InputRole::FirstFrame, "first")?,
-        frame(InputRole::LastFrame, "last")?,
-    ];
-    let frames: Vec<Value> = frames.into_iter().flatten().collect();
-    if frames.len() < request.inputs.len() {
-        return Err(Failure::permanent(
-            FailureCode::InvalidRequest,
-            "this provider takes a first_frame and a last_frame image and no other input",
-        ));
+    let mut frames = Vec::new();
+    let mut references: [Vec<Value>; 3] = Default::default();
+    for (at, input) in request.inputs.iter().enumerate() {
+        let uri = match uploaded.get(at) {
+            Some(Some(uri)) => uri.clone(),
+            _ => inlined.data_url(at),
+        };
+        match (input.role, input.kind, clip) {
+            (InputRole::FirstFrame, ..) => {
+                frames.insert(0, json!({"uri": uri, "position": "first"}));
+            }
+            (InputRole::LastFrame, ..) => frames.push(json!({"uri": uri, "position": "last"})),
+            (InputRole::Source, _, Some(clip)) => {
+                put(clip.field, uri.into());
+            }
+            (_, MediaKind::Image, _) => references[0].push(json!({"uri": uri})),
+            (_, MediaKind::Video, _) => references[1].push(json!({"type": "video", "uri": uri})),
+            (_, MediaKind::Audio, _) => references[2].push(json!({"type": "audio", "uri": uri})),
+        }
     }
-    let path = if frames.is_empty() {
-        "/v1/text_to_video"
-    } else {
+    if !frames.is_empty() {
         put("promptImage", frames.into());
-        "/v1/image_to_video"
-    };
-    Ok((path, inlined.into_body(&Value::Object(task))))
-}
-
-/// The place of the one picture in `role`.
-fn the_only(inputs: &[Input], role: InputRole) -> Result<Option<usize>, Failure> {
-    let mut found = inputs
-        .iter()
-        .enumerate()
-        .filter(|(_, input)| input.role == role && input.kind == MediaKind::Image);
-    let first = found.next().map(|(at, _)| at);
-    match found.next() {
-        None => Ok(first),
-        Some(_) => Err(Failure::permanent(
-            FailureCode::InvalidRequest,
-            format!("this provider takes one {}", role.as_str()),
-        )),
     }
+    let names = ["references", "referenceVideos", "referenceAudio"];
+    for (name, references) in names.into_iter().zip(references) {
+        if !references.is_empty() {
+            put(name, references.into());
+        }
+    }
+    inlined.into_body(&Value::Object(task))
 }
 
-/// Models of other makers that make sound when they are told to. Runway's own are silent and know no such field.
-fn has_sound_switch(native_model: &str) -> bool {
-    !(native_model.starts_with("gen") || native_model.starts_with("aleph"))
+/// The fields that say a size, and their values.
+fn said(order: &Order, ratio: Ratio) -> Vec<(&'static str, String)> {
+    let size = order.shape.size;
+    let pixels = |size: FrameSize| format!("{}:{}", size.width, size.height);
+    let aspect_ratio = || {
+        let asked = order.request.aspect_ratio.clone();
+        asked.or_else(|| size.map(nearest))
+    };
+    let resolution = || {
+        let asked = order.request.resolution.clone();
+        asked.or_else(|| {
+            Some(match size?.width.min(size?.height) {
+                1440 => "2k".to_owned(),
+                side => format!("{side}p"),
+            })
+        })
+    };
+    let fields = match ratio {
+        // Called a ratio, and meant in pixels.
+        Ratio::Pixels => [("ratio", size.map(pixels)), ("resolution", None)],
+        Ratio::Aspect => [("ratio", aspect_ratio()), ("resolution", resolution())],
+        Ratio::Resolution => [("ratio", None), ("resolution", resolution())],
+        Ratio::Auto => {
+            let auto = resolution().map(|resolution| format!("auto_{resolution}"));
+            [("ratio", auto), ("resolution", None)]
+        }
+        Ratio::Target => [
+            ("targetAspectRatio", order.request.aspect_ratio.clone()),
+            ("resolution", None),
+        ],
+        Ratio::Unsaid => [("ratio", None), ("resolution", None)],
+    };
+    fields
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect()
+}
+
+/// Frames are made of blocks, so their sides are rarely in the ratio they are meant in.
+fn nearest(size: FrameSize) -> String {
+    let off = |(width, height): &(u32, u32)| {
+        let (real, meant) = (
+            f64::from(size.width) / f64::from(size.height),
+            f64::from(*width) / f64::from(*height),
+        );
+        (real / meant).ln().abs()
+    };
+    let (width, height) = ASPECT_RATIOS
+        .into_iter()
+        .min_by(|one, other| off(one).total_cmp(&off(other)))
+        .expect("there are some");
+    format!("{width}:{height}")
+}
+
+fn unfit(why: impl Into<String>) -> Failure {
+    Failure::permanent(FailureCode::InvalidRequest, why)
 }

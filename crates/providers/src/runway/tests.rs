@@ -85,6 +85,22 @@ fn picture(role: InputRole) -> Input {
     }
 }
 
+fn clip() -> Input {
+    Input {
+        kind: MediaKind::Video,
+        mime_type: "video/mp4".into(),
+        ..picture(InputRole::Source)
+    }
+}
+
+fn sound() -> Input {
+    Input {
+        kind: MediaKind::Audio,
+        mime_type: "audio/mpeg".into(),
+        ..picture(InputRole::Reference)
+    }
+}
+
 fn play<T>(
     mut talk: Talk<T>,
     answers: impl IntoIterator<Item = Response<Bytes>>,
@@ -94,8 +110,10 @@ fn play<T>(
     loop {
         match talk.next(heard.take()) {
             Step::Send { message, .. } => {
-                assert_eq!(message.headers()["authorization"], "Bearer key_secret");
-                assert_eq!(message.headers()["x-runway-version"], "2024-11-06");
+                let own = message.uri().host() == Some("127.0.0.1");
+                let proof = message.headers().get("authorization");
+                assert_eq!(proof.is_some_and(|proof| proof == "Bearer key_secret"), own);
+                assert_eq!(message.headers().contains_key("x-runway-version"), own);
                 sent.push(format!("{} {}", message.method(), message.uri().path()));
                 heard = Some(answers.next().expect("an answer was recorded"));
             }
@@ -129,22 +147,37 @@ fn created(order: &Order) -> (String, Value) {
         panic!("a create is one message")
     };
     assert_eq!(repeat, Repeat::MayBuyTwice);
-    let Body(parts) = message.body();
-    let text: String = parts
-        .iter()
-        .map(|part| match part {
-            Part::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            Part::Input { index, encoding } => {
-                assert_eq!(*encoding, Encoding::Base64);
-                format!("<{index}>")
-            }
-            Part::Choice { .. } => panic!("it knows no links"),
-        })
-        .collect();
+    let text = text_of(message.body(), Encoding::Base64);
     (
         message.uri().path().to_owned(),
         serde_json::from_str(&text).unwrap(),
     )
+}
+
+fn text_of(body: &Body, of_inputs: Encoding) -> String {
+    let Body(parts) = body;
+    parts
+        .iter()
+        .map(|part| match part {
+            Part::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
+            Part::Input { index, encoding } => {
+                assert_eq!(*encoding, of_inputs);
+                format!("<{index}>")
+            }
+            Part::Choice { .. } => panic!("it knows no links"),
+        })
+        .collect()
+}
+
+/// What a model is sent for 8 seconds of 1280x720 with these inputs, without its name and prompt.
+fn sent(native_model: &str, inputs: Vec<Input>) -> (String, Value) {
+    let (path, mut body) = created(&order_of(native_model, 8, |request| {
+        request.inputs = inputs;
+    }));
+    let fields = body.as_object_mut().unwrap();
+    assert_eq!(fields.remove("model").unwrap(), native_model);
+    assert_eq!(fields.remove("promptText").unwrap(), "a fox in the snow");
+    (path, body)
 }
 
 fn as_the_sdk_sends(name: &str) -> Value {
@@ -171,6 +204,229 @@ fn an_order_is_what_the_sdk_sends_for_it() {
     });
     let expected = as_the_sdk_sends("image_to_video");
     assert_eq!(created(&frames), ("/v1/image_to_video".into(), expected));
+}
+
+#[test]
+fn each_model_is_told_size_sound_and_files_in_its_own_words() {
+    let first = || vec![picture(InputRole::FirstFrame)];
+    let reference = || picture(InputRole::Reference);
+    let video = |at: usize| format!("data:video/mp4;base64,<{at}>");
+    let image = |at: usize| format!("data:image/png;base64,<{at}>");
+    let frame = json!([{"uri": image(0), "position": "first"}]);
+    let pixels = json!({"duration": 8, "ratio": "1280:720"});
+    let with = |body: &Value, more: Value| {
+        let mut body = body.clone();
+        let fields = body.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        body
+    };
+    for (model, inputs, path, expected) in [
+        ("gemini_omni_flash", vec![], "text", pixels.clone()),
+        (
+            "klingO3_pro",
+            vec![],
+            "text",
+            with(&pixels, json!({"audio": false})),
+        ),
+        (
+            "hailuo3",
+            vec![reference(), sound()],
+            "text",
+            json!({
+                "duration": 8, "ratio": "16:9", "resolution": "720p",
+                "references": [{"uri": image(0)}],
+                "referenceAudio": [{"type": "audio", "uri": "data:audio/mpeg;base64,<1>"}],
+            }),
+        ),
+        (
+            "grok_imagine_1_5",
+            first(),
+            "image",
+            json!({"duration": 8, "resolution": "720p", "promptImage": frame}),
+        ),
+        (
+            "kling_4",
+            first(),
+            "image",
+            json!({"duration": 8, "ratio": "auto_720p", "promptImage": frame}),
+        ),
+        (
+            "kling2.5_turbo_pro",
+            first(),
+            "image",
+            json!({"duration": 8, "promptImage": frame}),
+        ),
+        (
+            "aleph2",
+            vec![clip()],
+            "video",
+            json!({"videoUri": video(0)}),
+        ),
+        (
+            "klingO3_4k",
+            vec![clip(), reference()],
+            "video",
+            json!({"promptVideo": video(0), "references": [{"uri": image(1)}]}),
+        ),
+        (
+            "gemini_omni_flash_1.1",
+            vec![clip()],
+            "video",
+            with(&pixels, json!({"videoUri": video(0)})),
+        ),
+        (
+            "seedance2_5",
+            vec![
+                clip(),
+                Input {
+                    role: InputRole::Reference,
+                    ..clip()
+                },
+            ],
+            "video",
+            with(
+                &pixels,
+                json!({
+                    "audio": false, "promptVideo": video(0),
+                    "referenceVideos": [{"type": "video", "uri": video(1)}],
+                }),
+            ),
+        ),
+        (
+            "a_model_of_tomorrow",
+            first(),
+            "image",
+            with(&pixels, json!({"audio": false, "promptImage": frame})),
+        ),
+    ] {
+        let expected = (format!("/v1/{path}_to_video"), expected);
+        assert_eq!(sent(model, inputs), expected, "{model}");
+    }
+}
+
+#[test]
+fn what_a_model_does_not_make_is_not_bought() {
+    let last = || {
+        vec![
+            picture(InputRole::FirstFrame),
+            picture(InputRole::LastFrame),
+        ]
+    };
+    for (model, inputs) in [
+        ("gen4_turbo", vec![]),
+        ("gen4.5", last()),
+        ("gen4.5", vec![clip()]),
+        ("aleph2", vec![picture(InputRole::FirstFrame)]),
+        ("veo3.1", vec![picture(InputRole::Reference)]),
+        ("veo3.1", vec![picture(InputRole::LastFrame)]),
+        ("seedance2", vec![clip(), picture(InputRole::FirstFrame)]),
+        ("seedance2", vec![clip(), clip()]),
+        ("seedance2", vec![picture(InputRole::Mask)]),
+        ("kling3.0_pro", vec![sound()]),
+    ] {
+        let order = order_of(model, 8, |request| request.inputs = inputs);
+        let (refused, sent) = play(adapter().submit(&order, &token()), []);
+        assert_eq!(
+            refused.unwrap_err().code,
+            FailureCode::InvalidRequest,
+            "{model}"
+        );
+        assert!(sent.is_empty());
+    }
+}
+
+fn order_with_large_files() -> Order {
+    order_of("seedance2", 8, |request| {
+        request.inputs = vec![
+            Input {
+                bytes: 12_000_001,
+                ..clip()
+            },
+            picture(InputRole::Reference),
+            Input {
+                bytes: 3_750_001,
+                ..picture(InputRole::Reference)
+            },
+        ];
+    })
+}
+
+#[test]
+fn what_is_too_large_for_a_message_is_uploaded_first_and_without_the_key() {
+    let place = |name: &str| {
+        let body = json!({
+            "uploadUrl": "https://store.example/bucket", "fields": {"key": name, "policy": "p"},
+            "runwayUri": format!("runway://{name}"),
+        });
+        Response::new(Bytes::from(body.to_string()))
+    };
+    let mut talk = adapter().submit(&order_with_large_files(), &token());
+    let mut next = |answer| match talk.next(answer) {
+        Step::Send { message, repeat } => (message, repeat),
+        other => panic!("{other:?}"),
+    };
+    for (at, (name, input)) in [("a", 0), ("b", 2)].into_iter().enumerate() {
+        let before = (at > 0).then(|| plain(204, ""));
+        let (message, repeat) = next(before);
+        assert_eq!(
+            (message.uri().path(), repeat),
+            ("/v1/uploads", Repeat::Safe)
+        );
+        let asked = text_of(message.body(), Encoding::Raw);
+        let asked: Value = serde_json::from_str(&asked).unwrap();
+        assert_eq!(asked["type"], "ephemeral");
+        let (message, repeat) = next(Some(place(name)));
+        assert_eq!(repeat, Repeat::Safe);
+        assert_eq!(message.uri(), "https://store.example/bucket");
+        let names: Vec<_> = message.headers().keys().map(|name| name.as_str()).collect();
+        assert_eq!(names, ["content-type"]);
+        let form = text_of(message.body(), Encoding::Raw);
+        let places = [
+            "name=\"key\"",
+            "name=\"policy\"",
+            "name=\"file\"",
+            &format!("<{input}>"),
+        ]
+        .map(|part| form.find(part).expect("it is in the form"));
+        assert!(places.is_sorted(), "{form}");
+    }
+    let (message, repeat) = next(Some(plain(204, "")));
+    assert_eq!(repeat, Repeat::MayBuyTwice);
+    let body: Value = serde_json::from_str(&text_of(message.body(), Encoding::Base64)).unwrap();
+    assert_eq!(body["promptVideo"], "runway://a");
+    assert_eq!(
+        body["references"],
+        json!([{"uri": "data:image/png;base64,<1>"}, {"uri": "runway://b"}])
+    );
+}
+
+#[test]
+fn an_upload_that_fails_bought_nothing() {
+    let good =
+        r#"{"uploadUrl": "https://store.example/b", "fields": {}, "runwayUri": "runway://a"}"#;
+    for answers in [
+        vec![plain(500, "")],
+        vec![plain(200, "{}")],
+        vec![plain(
+            200,
+            r#"{"uploadUrl": "file:///etc/passwd", "fields": {}, "runwayUri": "runway://a"}"#,
+        )],
+        vec![plain(
+            200,
+            r#"{"uploadUrl": "https://s.example/", "fields": {}, "runwayUri": "https://a"}"#,
+        )],
+        vec![plain(200, good), plain(403, "<Error/>")],
+    ] {
+        let (result, _) = play(
+            adapter().submit(&order_with_large_files(), &token()),
+            answers,
+        );
+        let failure = result.unwrap_err();
+        assert!(
+            !failure.ambiguous && failure.billed == Billed::No,
+            "{failure:?}"
+        );
+    }
 }
 
 #[test]
@@ -206,11 +462,26 @@ fn what_only_this_api_refuses_is_refused_before_money_moves() {
     assert_eq!(refused(gif), Err("input_references[0]".into()));
     let large = |request: &mut VideoRequest| {
         request.inputs = vec![Input {
-            bytes: 3_750_001,
+            bytes: 200_000_001,
             ..picture(InputRole::FirstFrame)
         }];
     };
     assert_eq!(refused(large), Err("input_references[0]".into()));
+    let frame_of_film = |request: &mut VideoRequest| {
+        request.inputs = vec![Input {
+            role: InputRole::FirstFrame,
+            ..clip()
+        }];
+    };
+    assert_eq!(
+        refused(frame_of_film),
+        Err("input_references[0].role".into())
+    );
+    let mode = |request: &mut VideoRequest| {
+        let name = "mode".to_owned();
+        request.provider_params.insert(name, json!("invent"));
+    };
+    assert_eq!(refused(mode), Err("provider_params.mode".into()));
     for (level, taken) in [("low", true), ("auto", true), ("none", false)] {
         let mut request = VideoRequest::new(ModelId("m".into()), "a fox");
         let name = "contentModeration".to_owned();
@@ -426,6 +697,10 @@ const WORDS: &[&str] = &[
     "path",
     "message",
     "progress",
+    "uploadUrl",
+    "fields",
+    "runwayUri",
+    "runway://x",
     "://",
     "https://x",
 ];
@@ -447,7 +722,9 @@ proptest! {
             Ok(_) => {}
             Err(failure) => prop_assert!(!failure.ambiguous),
         }
-        drop(play(adapter().cancel(&order, &native, &token()), answers));
+        drop(play(adapter().cancel(&order, &native, &token()), answers.clone()));
+        let answers = answers.iter().cycle().cloned();
+        drop(play(adapter().submit(&order_with_large_files(), &token()), answers));
     }
 
     #[test]
