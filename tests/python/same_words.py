@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import struct
 import sys
@@ -37,6 +38,8 @@ def picture(width=320, height=180):
 
 
 ONE, OTHER = picture(), picture()
+# More than a message may have.
+LARGE = picture(1300, 1000)
 
 
 def data_url(data):
@@ -77,6 +80,8 @@ class Vertex:
 
 
 class Runway:
+    """Each upload has an address of its own."""
+
     name, account = "runway", upstream_runway.Account
     model = {}
 
@@ -86,12 +91,15 @@ class Runway:
 
     @staticmethod
     def create(account, prompt, **order):
+        for frame in order.get("prompt_image", []):
+            if isinstance(frame["uri"], bytes):
+                frame["uri"] = account.client.uploads.create_ephemeral(file=("a.png", frame["uri"], "image/png")).uri
         kind = account.client.image_to_video if "prompt_image" in order else account.client.text_to_video
         kind.create(prompt_text=prompt, **order)
 
     @staticmethod
     def plain(fields):
-        return fields
+        return json.loads(re.sub(r"runway://\w+", "runway://…", json.dumps(fields, ensure_ascii=False)))
 
     frame = lambda position, data: {"uri": data_url(data), "position": position}
 
@@ -149,6 +157,15 @@ WISHES = {
                 "ratio": "1280:720",
                 "duration": 10,
                 "prompt_image": [Runway.frame("first", ONE)],
+            },
+        ),
+        "a picture that is uploaded first": (
+            {"model": "runway/gen-4-turbo", "input_references": [given("first_frame", LARGE)]},
+            {
+                "model": "gen4_turbo",
+                "ratio": "1280:720",
+                "duration": 5,
+                "prompt_image": [{"uri": LARGE, "position": "first"}],
             },
         ),
         "a ratio that wants a picture": (

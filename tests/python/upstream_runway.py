@@ -89,6 +89,26 @@ def with_pictures(account):
     expect(found, wanted, "references")
 
 
+def uploaded(account):
+    """The client uploads a clip and a picture, and makes tasks of them by the addresses it was given."""
+    clip, picture = os.urandom(300_000), os.urandom(200_000)
+    file = lambda name, data, kind: account.client.uploads.create_ephemeral(file=(name, data, kind)).uri
+    clip_uri = file("a.mp4", clip, "video/mp4")
+    order = {"model": "seedance2", "prompt_video": clip_uri, "prompt_text": "a fox", "ratio": "1280:720", "duration": 5}
+    references = [{"uri": file("a.png", picture, "image/png")}]
+    task = account.client.video_to_video.create(**order, references=references, audio=False)
+    expect(task.estimated_cost.credits, 180, "estimate")
+    found = [(reference["field"], reference["content_type"], reference["sha256"]) for reference in account.record("a fox")["references"]]
+    wanted = [("promptVideo", "video/mp4", clip), ("references", "image/png", picture)]
+    expect(found, [(field, kind, hashlib.sha256(data).hexdigest()) for field, kind, data in wanted], "references")
+    account.client.video_to_video.create(model="aleph2", video_uri=clip_uri, prompt_text="a hen", target_aspect_ratio="16:9")
+    fields = {"model": "aleph2", "videoUri": clip_uri, "targetAspectRatio": "16:9"}
+    expect(account.record("a hen")["fields"], fields, "fields")
+    for wrong in [{"prompt_video": "runway://nobody-uploaded-this"}, {"model": "gen4.5"}, {"duration": 3}]:
+        with raises(runwayml.BadRequestError):
+            account.client.video_to_video.create(**order | wrong)
+
+
 def refused(account):
     """The client raises what it has for each status."""
     with account.client_with(api_key="key_wrong") as stranger, raises(runwayml.AuthenticationError):
@@ -150,6 +170,7 @@ SCENARIOS = {
     "first to last": first_to_last,
     "a task that waits": queued,
     "pictures": with_pictures,
+    "uploads": uploaded,
     "refusals": refused,
     "tasks that fail": failed,
     "a task that is deleted": deleted,

@@ -1,4 +1,4 @@
-//! Runway's API for tasks: text and pictures to video, uploads, organization.
+//! Runway's API for tasks: text, pictures and clips to video, uploads, organization.
 //!
 //! What its Python SDK, runwayml 5.24.0, checks strictly holds here too: a task under way always tells `estimatedCost`, one
 //! that ended always tells `cost`.
@@ -8,12 +8,15 @@
 //! `content` of the output's link. `fail-moderation` is a `SAFETY.INPUT.TEXT`, which is not given back; any other failure is an
 //! `INTERNAL`. A link lasts as long as its task does.
 //!
-//! Not here: clips as inputs, the adapter that speaks to such a server (`providers`).
+//! Two models of its partners' stand for all others: `seedance2`, which takes everything, and `aleph2`, which edits clips.
+//!
+//! Not here: the adapter that speaks to such a server (`providers`).
 
 mod order;
 mod refusal;
 mod routes;
 mod task;
+mod uploads;
 
 pub use order::Model;
 
@@ -27,6 +30,7 @@ use serde_json::Value;
 
 use self::order::Order;
 use self::refusal::Refusal;
+use self::uploads::Uploads;
 use crate::clock::Clock;
 use crate::emulator::{self, Settings, Vendor};
 use crate::fault::Status;
@@ -42,6 +46,7 @@ pub type Running = emulator::Running<Runway>;
 #[derive(Debug)]
 pub struct Runway {
     api_key: Option<String>,
+    uploads: Uploads,
 }
 
 /// How the account is set up.
@@ -104,6 +109,7 @@ impl Emulator {
         Self::of(
             Runway {
                 api_key: config.api_key,
+                uploads: Uploads::default(),
             },
             settings,
         )

@@ -4,11 +4,13 @@ use filmgate_core::frame_size::FrameSize;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
+use super::uploads::Uploads;
 use crate::films::Cut;
 use crate::jobs;
 use crate::sent::{self, Encoding, Reference};
 
 const LONGEST_PROMPT_UNITS: usize = 1000;
+const CLIP_SECONDS: u32 = 5;
 
 /// A model, and what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Model {
     Gen4Turbo,
     Veo31,
     Veo31Fast,
+    Seedance2,
+    Aleph2,
 }
 
 /// Which of the three ways of making a task.
@@ -24,6 +28,7 @@ pub enum Model {
 pub(crate) enum From {
     Text,
     Image,
+    Clip,
 }
 
 /// One create, understood.
@@ -39,7 +44,14 @@ pub struct Order {
 }
 
 impl Model {
-    const ALL: [Self; 4] = [Self::Gen45, Self::Gen4Turbo, Self::Veo31, Self::Veo31Fast];
+    const ALL: [Self; 6] = [
+        Self::Gen45,
+        Self::Gen4Turbo,
+        Self::Veo31,
+        Self::Veo31Fast,
+        Self::Seedance2,
+        Self::Aleph2,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -47,6 +59,8 @@ impl Model {
             Self::Gen4Turbo => "gen4_turbo",
             Self::Veo31 => "veo3.1",
             Self::Veo31Fast => "veo3.1_fast",
+            Self::Seedance2 => "seedance2",
+            Self::Aleph2 => "aleph2",
         }
     }
 
@@ -59,6 +73,8 @@ impl Model {
             (Self::Veo31, false) => 20,
             (Self::Veo31Fast, true) => 15,
             (Self::Veo31Fast, false) => 10,
+            (Self::Seedance2, _) => 36,
+            (Self::Aleph2, _) => 15,
         }
     }
 
@@ -66,20 +82,49 @@ impl Model {
         matches!(self, Self::Veo31 | Self::Veo31Fast)
     }
 
-    /// The fields it takes beside those that every model does.
-    const fn knows(self, field: &str) -> bool {
-        match field.as_bytes() {
-            b"audio" | b"negativePrompt" => self.is_veo(),
-            b"seed" | b"contentModeration" => !self.is_veo(),
-            _ => false,
+    const fn has_sound_switch(self) -> bool {
+        self.is_veo() || matches!(self, Self::Seedance2)
+    }
+
+    const fn makes(self, from: From) -> bool {
+        match self {
+            Self::Gen45 | Self::Veo31 | Self::Veo31Fast => !matches!(from, From::Clip),
+            Self::Gen4Turbo => matches!(from, From::Image),
+            Self::Seedance2 => true,
+            Self::Aleph2 => matches!(from, From::Clip),
+        }
+    }
+
+    /// Which field has the clip that a task is made of.
+    const fn clip(self) -> Option<&'static str> {
+        match self {
+            Self::Seedance2 => Some("promptVideo"),
+            Self::Aleph2 => Some("videoUri"),
+            Self::Gen45 | Self::Gen4Turbo | Self::Veo31 | Self::Veo31Fast => None,
+        }
+    }
+
+    /// The fields it takes for such a task, beside those that every model does.
+    fn knows(self, from: From, field: &str) -> bool {
+        match field {
+            "audio" => self.has_sound_switch(),
+            "negativePrompt" => self.is_veo(),
+            "seed" => !self.is_veo(),
+            "contentModeration" => !self.has_sound_switch(),
+            "promptImage" => from == From::Image,
+            "ratio" | "duration" => self != Self::Aleph2,
+            "targetAspectRatio" => self == Self::Aleph2,
+            "references" | "referenceVideos" => self == Self::Seedance2 && from != From::Image,
+            "referenceAudio" => self == Self::Seedance2,
+            _ => from == From::Clip && self.clip() == Some(field),
         }
     }
 
     fn takes_seconds(self, seconds: u64) -> bool {
-        if self.is_veo() {
-            matches!(seconds, 4 | 6 | 8)
-        } else {
-            (2..=10).contains(&seconds)
+        match self {
+            Self::Veo31 | Self::Veo31Fast => matches!(seconds, 4 | 6 | 8),
+            Self::Gen45 | Self::Gen4Turbo | Self::Aleph2 => (2..=10).contains(&seconds),
+            Self::Seedance2 => (4..=15).contains(&seconds),
         }
     }
 
@@ -87,7 +132,8 @@ impl Model {
         let wide = matches!(ratio, "1280:720" | "720:1280");
         wide || match self {
             Self::Veo31 | Self::Veo31Fast => matches!(ratio, "1920:1080" | "1080:1920"),
-            Self::Gen45 | Self::Gen4Turbo => {
+            Self::Seedance2 => matches!(ratio, "960:960" | "1920:1080" | "1080:1920"),
+            Self::Gen45 | Self::Gen4Turbo | Self::Aleph2 => {
                 from == From::Image
                     && matches!(ratio, "1104:832" | "960:960" | "832:1104" | "1584:672")
             }
@@ -96,7 +142,12 @@ impl Model {
 }
 
 impl Order {
-    pub(crate) fn read(from: From, fields: Map<String, Value>) -> Result<Self, Refusal> {
+    /// `uploads` has what was uploaded.
+    pub(crate) fn read(
+        from: From,
+        fields: Map<String, Value>,
+        uploads: &Uploads,
+    ) -> Result<Self, Refusal> {
         let text = |name: &'static str| match fields.get(name) {
             Some(Value::String(text)) if !text.is_empty() => Ok(text.as_str()),
             _ => Err(Refusal::field(name, "a text is required")),
@@ -105,11 +156,11 @@ impl Order {
         let model = Model::ALL
             .into_iter()
             .find(|model| model.as_str() == named)
-            .filter(|model| from == From::Image || *model != Model::Gen4Turbo)
+            .filter(|model| model.makes(from))
             .ok_or_else(|| Refusal::field("model", format!("{named:?} is no model for this")))?;
         for field in fields.keys() {
-            let common = ["model", "promptText", "ratio", "duration", "promptImage"];
-            if !common.contains(&field.as_str()) && !model.knows(field) {
+            let common = ["model", "promptText"];
+            if !common.contains(&field.as_str()) && !model.knows(from, field) {
                 return Err(Refusal::field(field.clone(), "the model has no such field"));
             }
         }
@@ -117,44 +168,55 @@ impl Order {
         if prompt.encode_utf16().count() > LONGEST_PROMPT_UNITS {
             return Err(Refusal::field("promptText", "it is too long"));
         }
-        let ratio = text("ratio")?;
-        if !model.takes_ratio(from, ratio) {
-            return Err(Refusal::field("ratio", format!("{ratio:?} is not taken")));
-        }
-        let (width, height) = ratio
-            .split_once(':')
-            .expect("every ratio taken has two sides");
-        let side = |text: &str| text.parse().expect("every side is a number");
-        let seconds = fields
-            .get("duration")
-            .and_then(Value::as_u64)
-            .filter(|seconds| model.takes_seconds(*seconds))
-            .and_then(|seconds| u32::try_from(seconds).ok())
-            .ok_or_else(|| Refusal::field("duration", "it is not taken"))?;
+        let (size, seconds) = if model.knows(from, "ratio") {
+            let ratio = text("ratio")?;
+            (
+                size_of(model, from, ratio)?,
+                seconds_of(model, fields.get("duration"))?,
+            )
+        } else {
+            // As large and as long as a clip that nobody looks into.
+            (FrameSize::new(1280, 720), CLIP_SECONDS)
+        };
         if let Some(seed) = fields.get("seed")
             && seed.as_u64().is_none_or(|seed| seed > u64::from(u32::MAX))
         {
             return Err(Refusal::field("seed", "0 to 4294967295 is taken"));
         }
         let audio = match fields.get("audio") {
-            None => model.is_veo(),
+            None => model.has_sound_switch(),
             Some(Value::Bool(audio)) => *audio,
             Some(_) => return Err(Refusal::field("audio", "true or false is taken")),
         };
-        let references = match (from, fields.get("promptImage")) {
-            (From::Text, None) => Vec::new(),
-            (From::Text, Some(_)) => {
-                return Err(Refusal::field("promptImage", "the model has no such field"));
+        let mut references = match from {
+            From::Text => Vec::new(),
+            From::Image => pictures(model, fields.get("promptImage"), uploads)?,
+            From::Clip => {
+                let field = model.clip().expect("it makes tasks of clips");
+                vec![file(field, "video/", text(field)?, uploads)?]
             }
-            (From::Image, image) => pictures(model, image)?,
         };
+        for (field, kind) in [
+            ("references", "image/"),
+            ("referenceVideos", "video/"),
+            ("referenceAudio", "audio/"),
+        ] {
+            let wrong = || Refusal::field(field, "a list of objects with a uri is taken");
+            let Some(list) = fields.get(field) else {
+                continue;
+            };
+            for reference in list.as_array().ok_or_else(wrong)? {
+                let uri = reference.get("uri").and_then(Value::as_str);
+                references.push(file(field, kind, uri.ok_or_else(wrong)?, uploads)?);
+            }
+        }
         let mut shown = sent::shown(&fields);
         shown.remove("promptText");
         Ok(Self {
             model,
             prompt: prompt.to_owned(),
             seconds,
-            size: FrameSize::new(side(width), side(height)),
+            size,
             audio,
             references,
             fields: shown,
@@ -167,7 +229,11 @@ impl Order {
 }
 
 /// One picture, or a first and perhaps a last one, each named by its position.
-fn pictures(model: Model, image: Option<&Value>) -> Result<Vec<Reference>, Refusal> {
+fn pictures(
+    model: Model,
+    image: Option<&Value>,
+    uploads: &Uploads,
+) -> Result<Vec<Reference>, Refusal> {
     let wrong = |why: &str| Refusal::field("promptImage", why);
     let positioned = match image {
         Some(Value::String(uri)) => vec![("first", uri.as_str())],
@@ -182,29 +248,69 @@ fn pictures(model: Model, image: Option<&Value>) -> Result<Vec<Reference>, Refus
         _ => return Err(wrong("a picture is required")),
     };
     let positions: Vec<&str> = positioned.iter().map(|(position, _)| *position).collect();
-    if positions != ["first"] && !(model.is_veo() && positions == ["first", "last"]) {
+    if positions != ["first"] && !(model.has_sound_switch() && positions == ["first", "last"]) {
         return Err(wrong("these positions are not taken"));
     }
     positioned
         .into_iter()
-        .map(|(position, uri)| {
-            let reference = Reference::named(position, uri);
-            let fits = match (&reference.url, &reference.content_type) {
-                (Some(url), _) => url.starts_with("https://") || url.starts_with("runway://"),
-                (None, kind) => matches!(
-                    kind.as_deref(),
-                    Some("image/png" | "image/jpeg" | "image/webp")
-                ),
-            };
-            if fits {
-                Ok(reference)
-            } else {
-                Err(wrong(
-                    "an https, runway or data address of a picture is taken",
-                ))
-            }
-        })
+        .map(|(position, uri)| file(position, "image/", uri, uploads))
         .collect()
+}
+
+/// A file of this kind: in a `data:` address, uploaded before, or anywhere behind https.
+fn file(field: &str, kind: &str, uri: &str, uploads: &Uploads) -> Result<Reference, Refusal> {
+    let wrong = |why: &str| Refusal::field(field, why);
+    let mut reference = Reference::named(field, uri);
+    if let Some(uri) = uri.strip_prefix("runway://") {
+        let upload = uploads
+            .find(uri)
+            .ok_or_else(|| wrong("it was not uploaded, or its file never came"))?;
+        // The address is another for each upload, and the file the same.
+        reference.url = None;
+        reference.content_type = Some(upload.content_type);
+        reference.bytes = Some(upload.bytes);
+        reference.sha256 = Some(upload.sha256);
+    }
+    let fits = match (&reference.url, &reference.content_type) {
+        (Some(url), _) => url.starts_with("https://"),
+        (None, Some(found)) if kind == "image/" => {
+            matches!(found.as_str(), "image/png" | "image/jpeg" | "image/webp")
+        }
+        (None, found) => found.as_ref().is_some_and(|found| found.starts_with(kind)),
+    };
+    if !fits {
+        return Err(wrong(
+            "an https, runway or data address is taken, of such a file",
+        ));
+    }
+    let most = if kind == "image/" {
+        5_000_000
+    } else {
+        16_000_000
+    };
+    if uri.starts_with("data:") && uri.len() > most {
+        return Err(wrong("the data address is too long"));
+    }
+    Ok(reference)
+}
+
+fn size_of(model: Model, from: From, ratio: &str) -> Result<FrameSize, Refusal> {
+    if !model.takes_ratio(from, ratio) {
+        return Err(Refusal::field("ratio", format!("{ratio:?} is not taken")));
+    }
+    let (width, height) = ratio
+        .split_once(':')
+        .expect("every ratio taken has two sides");
+    let side = |text: &str| text.parse().expect("every side is a number");
+    Ok(FrameSize::new(side(width), side(height)))
+}
+
+fn seconds_of(model: Model, duration: Option<&Value>) -> Result<u32, Refusal> {
+    duration
+        .and_then(Value::as_u64)
+        .filter(|seconds| model.takes_seconds(*seconds))
+        .and_then(|seconds| u32::try_from(seconds).ok())
+        .ok_or_else(|| Refusal::field("duration", "it is not taken"))
 }
 
 impl jobs::Order for Order {

@@ -1,6 +1,6 @@
 //! The API's routes: each counts, looks for the fault it has to meet, and answers.
 
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Multipart, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -20,13 +20,16 @@ use crate::jobs::{self, Farewell, Phase, count};
 const VERSION: &str = "2024-11-06";
 /// A status that no client can know.
 const UNKNOWN_STATUS: &str = "DREAMING";
-/// As long as the largest picture in a `data:` address, and the rest.
-const MOST_BODY_BYTES: usize = 16 << 20;
+/// As long as several of the largest `data:` addresses, and the rest.
+const MOST_BODY_BYTES: usize = 64 << 20;
+const MOST_UPLOAD_BYTES: usize = 201 << 20;
 
 pub(crate) fn router(emulator: &Emulator) -> Router<Emulator> {
     let api = Router::new()
         .route("/text_to_video", post(text_to_video))
         .route("/image_to_video", post(image_to_video))
+        .route("/video_to_video", post(video_to_video))
+        .route("/uploads", post(place))
         .route("/tasks/{id}", get(poll).delete(delete))
         .route("/organization", get(organization))
         .layer(DefaultBodyLimit::max(MOST_BODY_BYTES))
@@ -35,6 +38,10 @@ pub(crate) fn router(emulator: &Emulator) -> Router<Emulator> {
         .nest("/v1", api)
         // Whoever knows the link may have the file.
         .route("/outputs/{file}", get(content))
+        .route(
+            "/uploads/{name}",
+            post(upload).layer(DefaultBodyLimit::max(MOST_UPLOAD_BYTES)),
+        )
         .fallback(nowhere)
 }
 
@@ -68,6 +75,72 @@ async fn image_to_video(
     submit(&emulator, From::Image, fields).await
 }
 
+async fn video_to_video(
+    State(emulator): State<Emulator>,
+    fields: Result<Json<Map<String, Value>>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    submit(&emulator, From::Clip, fields).await
+}
+
+/// A place for a file, which whoever knows it may fill.
+async fn place(
+    State(emulator): State<Emulator>,
+    headers: HeaderMap,
+    Json(fields): Json<Map<String, Value>>,
+) -> Response {
+    if fields.get("type").and_then(Value::as_str) != Some("ephemeral") {
+        return Refusal::field("type", "ephemeral is taken").answer();
+    }
+    if !fields.get("filename").is_some_and(Value::is_string) {
+        return Refusal::field("filename", "a text is required").answer();
+    }
+    let name = emulator.vendor().uploads.place();
+    Json(json!({
+        "uploadUrl": format!("{}/uploads/{name}", origin(&headers)),
+        "fields": {"key": name, "policy": "emulated"},
+        "runwayUri": format!("runway://{name}"),
+    }))
+    .into_response()
+}
+
+/// What the place's fields are, and the file behind them. Whoever sends a key here has given it away.
+async fn upload(
+    State(emulator): State<Emulator>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    mut form: Multipart,
+) -> Response {
+    let refused = |why: &str| Refusal::of(StatusCode::FORBIDDEN, why).answer();
+    if headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-runway-version") {
+        return refused("This is a store, which is sent no key.");
+    }
+    let mut before = Vec::new();
+    while let Ok(Some(field)) = form.next_field().await {
+        let field_name = field.name().unwrap_or_default().to_owned();
+        let content_type = field.content_type().map(str::to_owned);
+        let Ok(data) = field.bytes().await else { break };
+        if field_name != "file" {
+            before.push((field_name, data));
+            continue;
+        }
+        let wanted = [("key", name.as_str()), ("policy", "emulated")];
+        let all = wanted.iter().all(|(key, value)| {
+            before
+                .iter()
+                .any(|(name, data)| name == key && data == value.as_bytes())
+        });
+        if !all {
+            return refused("The fields do not come before the file.");
+        }
+        let content_type = content_type.unwrap_or_default();
+        return match emulator.vendor().uploads.put(&name, content_type, &data) {
+            true => nothing(),
+            false => refused("There is no such place."),
+        };
+    }
+    refused("The form has no file, or was cut off.")
+}
+
 async fn submit(
     emulator: &Emulator,
     from: From,
@@ -75,7 +148,7 @@ async fn submit(
 ) -> Response {
     emulator.count(|calls| &calls.submits);
     let order = match fields {
-        Ok(Json(fields)) => Order::read(from, fields),
+        Ok(Json(fields)) => Order::read(from, fields, &emulator.vendor().uploads),
         Err(fault) => Err(Refusal::of(fault.status(), fault.body_text())),
     };
     let order = match order {
