@@ -117,6 +117,8 @@ fn picture(role: InputRole) -> Input {
         mime_type: "image/png".into(),
         bytes: 9,
         sha256: String::new(),
+        url: None,
+        duration_ms: None,
     }
 }
 
@@ -182,6 +184,7 @@ fn text_of(body: &Body) -> String {
                 assert_eq!(*encoding, Encoding::Base64);
                 format!("<{index}>")
             }
+            Part::Choice { .. } => panic!("it knows no links"),
         })
         .collect()
 }
