@@ -131,6 +131,18 @@ def good_requests(gateway):
     for headers in [{}, {"Idempotency-Key": "rotation"}, {"Idempotency-Key": "rotation"}]:
         yield "POST", "/v1/keys/{key_id}/rotate", {"path": path, "body": {"overlap_seconds": 60}, "headers": headers}
     yield "DELETE", "/v1/keys/{key_id}", {"path": path}
+    own = {"provider": "testcard", "secret": "a-secret-of-nobodys", "label": "ours", "workspace_id": workspace}
+    for headers in [{"Idempotency-Key": "own"}, {"Idempotency-Key": "own"}]:
+        yield "POST", "/v1/provider-keys", {"body": own, "headers": headers}
+    listed = gateway.call("GET", f"/v1/provider-keys?workspace_id={workspace}")["data"]
+    path = {"provider_key_id": listed[0]["id"]}
+    for query in [{}, {"workspace_id": workspace}]:
+        yield "GET", "/v1/provider-keys", {"query": query}
+    yield "GET", "/v1/provider-keys/{provider_key_id}", {"path": path}
+    for headers in [{}, {"Idempotency-Key": "renewal"}, {"Idempotency-Key": "renewal"}]:
+        body = {"secret": "another-secret-of-nobodys"}
+        yield "POST", "/v1/provider-keys/{provider_key_id}/rotate", {"path": path, "body": body, "headers": headers}
+    yield "DELETE", "/v1/provider-keys/{provider_key_id}", {"path": path}
     for amount in ["12.5", -0.5]:
         credit = {"workspace_id": workspace, "amount": amount, "reason": "an invoice"}
         yield "POST", "/v1/credits", {"body": credit, "headers": {"Idempotency-Key": f"credit{amount}"}}

@@ -13,8 +13,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::native::{
-    actions, activity, admin_jobs, callbacks, credits, generations, keys, providers, usage, videos,
-    workspaces,
+    actions, activity, admin_jobs, callbacks, credits, generations, keys, provider_keys, providers,
+    usage, videos, workspaces,
 };
 use crate::{Api, Shared, ops};
 
@@ -44,6 +44,7 @@ fn other_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .nest("/v1/keys", keys::routes())
         .routes(routes!(keys::current::current))
+        .nest("/v1/provider-keys", provider_keys::routes())
         .routes(routes!(workspaces::create, workspaces::list))
         .routes(routes!(workspaces::show))
         .nest("/v1/credits", credits::routes())

@@ -156,6 +156,10 @@ impl ApiError {
         Self::not_found("there is no such key").reason("key_not_found")
     }
 
+    pub(crate) fn no_provider_key() -> Self {
+        Self::not_found("there is no such provider key").reason("provider_key_not_found")
+    }
+
     /// 429: the same call will do after `wait`.
     pub(crate) fn rate_limited(description: impl Into<String>, wait: Duration) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", description).retry_after(wait)

@@ -138,9 +138,11 @@ fn bought(
     outside: Outside,
     poll_every: Duration,
 ) -> Result<Account> {
-    let credential = Credential {
-        secret: account.api_key.clone(),
-    };
+    let credential = account.api_key.clone().map(|secret| Credential { secret });
+    if credential.is_none() {
+        let name = adapter.name();
+        tracing::info!(provider.id = %name, "{name} has no key of the operator's; workspaces that have their own use it");
+    }
     Ok(Account::new(
         Arc::new(adapter),
         Line::Network(Network::to(&account.base_url, outside)?),

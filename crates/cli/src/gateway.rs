@@ -86,6 +86,7 @@ impl Gateway {
             billing: config.billing,
             retention,
             callback_key,
+            master,
         });
         engine.set_clock().await?;
         let stop = CancellationToken::new();

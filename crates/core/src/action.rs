@@ -28,6 +28,9 @@ pub enum ActionKind {
     KeyUpdated,
     KeyRotated,
     KeyRevoked,
+    ProviderKeyAdded,
+    ProviderKeyRotated,
+    ProviderKeyDeleted,
     WorkspaceCreated,
     CreditsPosted,
     JobUnparked,
@@ -35,11 +38,14 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::KeyCreated,
         Self::KeyUpdated,
         Self::KeyRotated,
         Self::KeyRevoked,
+        Self::ProviderKeyAdded,
+        Self::ProviderKeyRotated,
+        Self::ProviderKeyDeleted,
         Self::WorkspaceCreated,
         Self::CreditsPosted,
         Self::JobUnparked,
@@ -52,6 +58,9 @@ impl ActionKind {
             Self::KeyUpdated => "key.updated",
             Self::KeyRotated => "key.rotated",
             Self::KeyRevoked => "key.revoked",
+            Self::ProviderKeyAdded => "provider_key.added",
+            Self::ProviderKeyRotated => "provider_key.rotated",
+            Self::ProviderKeyDeleted => "provider_key.deleted",
             Self::WorkspaceCreated => "workspace.created",
             Self::CreditsPosted => "credits.posted",
             Self::JobUnparked => "job.unparked",

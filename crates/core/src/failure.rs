@@ -113,9 +113,9 @@ impl FailureCode {
             Self::InvalidRequest => {
                 Some("the provider refused the parameters; compare them with GET /v1/videos/models")
             }
-            Self::ProviderAuth | Self::ProviderPermission => {
-                Some("the operator must check the provider's credential")
-            }
+            Self::ProviderAuth | Self::ProviderPermission => Some(
+                "the operator must check the credential at the provider, the workspace's own where it has one",
+            ),
             Self::ProviderQuota => {
                 Some("the operator's account at the provider has no quota or funds left")
             }

@@ -99,6 +99,8 @@ prefixed_id! {
     GenerationId = "gen";
     /// An API key.
     KeyId = "key";
+    /// A workspace's own credential at a provider.
+    ProviderKeyId = "pkey";
     /// A workspace: the owner of every other object.
     WorkspaceId = "ws";
     /// Funds set aside for a job.

@@ -26,4 +26,5 @@ pub mod failure;
 pub mod job;
 pub mod key;
 pub mod provider;
+pub mod provider_key;
 pub mod repeat;

@@ -20,10 +20,16 @@ pub struct Nanos(i64);
 #[serde(transparent)]
 pub struct Delta(pub i64);
 
-/// Hundredths of a per cent added on top of a provider's price.
+/// Hundredths of a per cent of a provider's price: a markup, or a fee.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct BasisPoints(pub u32);
+
+impl BasisPoints {
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
 
 /// Which way the last nano-dollar of a markup goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +98,11 @@ impl Nanos {
             10_000,
             rounding,
         )
+    }
+
+    /// `share` of this amount.
+    pub fn share(self, share: BasisPoints, rounding: Rounding) -> Option<Self> {
+        divide(i128::from(self.0) * i128::from(share.0), 10_000, rounding)
     }
 
     pub const fn as_delta(self) -> Delta {

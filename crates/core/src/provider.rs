@@ -30,6 +30,16 @@ pub trait Provider: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Refuses what cannot be one of the vendor's credentials, in words that say what can. By default a key: visible ASCII
+    /// characters.
+    fn check_credential(&self, credential: &Credential) -> Result<(), &'static str> {
+        let secret = credential.secret.expose();
+        let is_key = !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic());
+        is_key
+            .then_some(())
+            .ok_or("a key of visible ASCII characters is allowed")
+    }
+
     /// Turns the credential into what requests carry; `now` is for what is signed with a time in it. By default the key is
     /// the token and never expires.
     fn authorise(&self, credential: &Credential, _now: UnixTime) -> Talk<Token> {

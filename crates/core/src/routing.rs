@@ -10,6 +10,13 @@ use serde::{Deserialize, Serialize};
 use crate::money::Nanos;
 use crate::request::{ProviderName, ProviderPreference, Sort};
 
+/// Who pays the provider: whose credential is used there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payer {
+    Operator,
+    Workspace,
+}
+
 /// A provider that could run the request, as far as its model and parameters go.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Offer<T> {
@@ -21,6 +28,7 @@ pub struct Offer<T> {
     pub healthy: bool,
     /// How long such a job takes there; `None` where nobody knows yet.
     pub expected: Option<Duration>,
+    pub payer: Payer,
     /// Whatever the caller keeps with it.
     pub with: T,
 }
@@ -39,6 +47,17 @@ pub struct Limits {
     pub max_cost: Option<Nanos>,
     /// Whether a candidate without a price may stay.
     pub unpriced: Unpriced,
+    /// The same for one whose provider the workspace pays itself.
+    pub unpriced_byok: Unpriced,
+}
+
+impl Limits {
+    const fn unpriced(&self, payer: Payer) -> Unpriced {
+        match payer {
+            Payer::Operator => self.unpriced,
+            Payer::Workspace => self.unpriced_byok,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +67,10 @@ pub enum Unpriced {
 }
 
 /// The offers that stay, in the order they will be asked, and the others with the reason they left.
+///
+/// Where one stays whose provider the workspace pays itself, those leave that the operator would pay: a job never goes
+/// from a workspace's own credential to the operator's. Whoever wants those all the same leaves the others out by
+/// `only` or `ignore`.
 pub fn route<T>(
     offers: Vec<Offer<T>>,
     preference: &ProviderPreference,
@@ -62,6 +85,15 @@ pub fn route<T>(
                 provider: offer.provider,
                 reason: reason.to_owned(),
             }),
+        }
+    }
+    if kept.iter().any(|offer| offer.payer == Payer::Workspace) {
+        for offer in kept.extract_if(.., |offer| offer.payer == Payer::Operator) {
+            dropped.push(Dropped {
+                provider: offer.provider,
+                reason: "the workspace has no credential of its own for it, and has for others"
+                    .to_owned(),
+            });
         }
     }
     // The sort is stable: what is equal stays in the catalogue's order.
@@ -100,7 +132,7 @@ fn objection<T>(
         Some("not in provider.only")
     } else if preference.ignore.contains(&offer.provider) {
         Some("in provider.ignore")
-    } else if offer.cost.is_none() && limits.unpriced == Unpriced::Refused {
+    } else if offer.cost.is_none() && limits.unpriced(offer.payer) == Unpriced::Refused {
         Some("has no price, and money is held here")
     } else if dearer(preference.max_price, offer.cost) {
         Some("dearer than provider.max_price")
@@ -114,6 +146,7 @@ fn objection<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn offer(name: &str, cost: i64) -> Offer<()> {
         let cost = Nanos::new(cost);
@@ -123,6 +156,7 @@ mod tests {
             hold: cost,
             healthy: true,
             expected: None,
+            payer: Payer::Operator,
             with: (),
         }
     }
@@ -137,6 +171,7 @@ mod tests {
     const OPEN: Limits = Limits {
         max_cost: None,
         unpriced: Unpriced::Allowed,
+        unpriced_byok: Unpriced::Allowed,
     };
 
     #[test]
@@ -193,6 +228,7 @@ mod tests {
         let limits = Limits {
             max_cost: Nanos::new(3),
             unpriced: Unpriced::Refused,
+            unpriced_byok: Unpriced::Allowed,
         };
         let unpriced = Offer {
             cost: None,
@@ -221,6 +257,74 @@ mod tests {
                 "dearer than max_cost"
             ]
         );
+    }
+
+    fn own(name: &str, cost: i64) -> Offer<()> {
+        Offer {
+            payer: Payer::Workspace,
+            ..offer(name, cost)
+        }
+    }
+
+    #[test]
+    fn where_the_workspace_pays_one_the_operators_leave() {
+        let order = ProviderPreference {
+            order: vec![ProviderName("theirs".into())],
+            ..Default::default()
+        };
+        let offers = || vec![offer("theirs", 1), own("ours", 9), own("dear", 10)];
+        let (kept, dropped) = route(offers(), &order, OPEN);
+        assert_eq!(names(&kept), ["ours", "dear"]);
+        assert_eq!(dropped.len(), 1);
+        assert_eq!(dropped[0].provider.0, "theirs");
+
+        let only = ProviderPreference {
+            only: vec![ProviderName("theirs".into())],
+            ..Default::default()
+        };
+        let (kept, _) = route(offers(), &only, OPEN);
+        assert_eq!(names(&kept), ["theirs"]);
+    }
+
+    #[test]
+    fn no_price_is_needed_where_the_workspace_pays() {
+        let unpriced = |offer| Offer {
+            cost: None,
+            ..offer
+        };
+        let limits = Limits {
+            unpriced: Unpriced::Refused,
+            ..OPEN
+        };
+        let offers = vec![unpriced(own("ours", 0)), unpriced(offer("theirs", 0))];
+        let (kept, _) = route(offers, &ProviderPreference::default(), limits);
+        assert_eq!(names(&kept), ["ours"]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_route_has_two_payers(
+            offers in prop::collection::vec((0usize..6, 0i64..9, any::<bool>(), any::<bool>()), 0..8),
+            only in prop::collection::vec(0usize..6, 0..3),
+            allow_fallbacks: bool,
+        ) {
+            let name = |number: usize| ProviderName(format!("p{number}"));
+            let offers: Vec<_> = offers.into_iter().map(|(number, cost, ours, healthy)| Offer {
+                provider: name(number),
+                healthy,
+                payer: if ours { Payer::Workspace } else { Payer::Operator },
+                ..offer("", cost)
+            }).collect();
+            let count = offers.len();
+            let preference = ProviderPreference {
+                only: only.into_iter().map(name).collect(),
+                allow_fallbacks,
+                ..Default::default()
+            };
+            let (kept, dropped) = route(offers, &preference, OPEN);
+            prop_assert_eq!(kept.len() + dropped.len(), count, "each stays or is named");
+            prop_assert!(kept.windows(2).all(|pair| pair[0].payer == pair[1].payer));
+        }
     }
 
     #[test]

@@ -128,6 +128,9 @@ pub struct BillingConfig {
     pub mode: Mode,
     /// Added to the provider's price, in hundredths of a per cent.
     pub markup_basis_points: u32,
+    /// The operator's fee where a workspace pays the provider itself, in hundredths of a per cent of the provider's price.
+    #[serde(deserialize_with = "within::<_, _, 0, 10_000>")]
+    pub byok_fee_basis_points: u32,
     /// Who pays when a provider bills for a job that was given up.
     pub abandoned: Abandoned,
 }
@@ -137,6 +140,7 @@ impl BillingConfig {
         Terms {
             mode: self.mode,
             markup: BasisPoints(self.markup_basis_points),
+            byok_fee: BasisPoints(self.byok_fee_basis_points),
             abandoned: self.abandoned,
             ambiguous_submit: engine.ambiguous_submit,
             retention_seconds: retention.map(|kept| kept.as_secs()),

@@ -69,6 +69,7 @@ pub struct LastFailure {
     pub message: String,
 }
 
+/// By account, as `core::job::Candidate::account` names it: a workspace's own apart from the operator's.
 #[derive(Default)]
 pub(crate) struct Health(Mutex<HashMap<ProviderName, Record>>);
 

@@ -20,6 +20,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 const SLOWEST_READING: Duration = Duration::from_secs(1);
 /// Few enough that nobody waits for it.
 const ROWS_AT_ONCE: u32 = 500;
+/// A request that is being admitted may be pinned to a credential that was deleted since it was looked up: within this
+/// time it is a job, or refused.
+const ADMISSION_TAKES: Duration = Duration::from_secs(15 * 60);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What was removed.
@@ -120,6 +123,7 @@ impl Parts {
             now,
             history_before: now.minus(kept),
             deleted_before: now.minus(kept),
+            provider_keys_before: now.minus(ADMISSION_TAKES),
             limit: ROWS_AT_ONCE,
         };
         let mut all = Pruned::default();
@@ -129,6 +133,7 @@ impl Parts {
             all.timeline += some.timeline;
             all.outbox += some.outbox;
             all.deleted_jobs += some.deleted_jobs;
+            all.provider_key_secrets += some.provider_key_secrets;
             if some.rows() == 0 || self.stop.is_cancelled() {
                 return Ok(all);
             }

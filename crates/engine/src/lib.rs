@@ -13,6 +13,7 @@ pub mod credits;
 pub mod entropy;
 pub mod keys;
 pub mod operator;
+pub mod provider_keys;
 pub mod seal;
 pub mod upstream;
 
@@ -84,6 +85,8 @@ pub struct Wiring {
     /// How long what a job stored is kept after its end; for ever where not set.
     pub retention: Option<Duration>,
     pub callback_key: CallbackKey,
+    /// Opens workspaces' own credentials.
+    pub master: seal::MasterKey,
 }
 
 pub(crate) struct Parts {
@@ -98,6 +101,8 @@ pub(crate) struct Parts {
     billing: BillingConfig,
     retention: Option<Duration>,
     callback_key: CallbackKey,
+    master: seal::MasterKey,
+    own_accounts: provider_keys::Known,
     places: Places,
     worker: WorkerId,
     watch: watch::Watch,
@@ -130,6 +135,8 @@ impl Engine {
             places: Arc::new(limited.collect()),
             retention: wiring.retention,
             callback_key: wiring.callback_key,
+            master: wiring.master,
+            own_accounts: provider_keys::Known::default(),
             store: wiring.store,
             assets: wiring.assets,
             catalogue: wiring.catalogue,
@@ -177,9 +184,10 @@ impl Engine {
         self.0.turning.load(Ordering::Relaxed) && !self.0.stop.is_cancelled()
     }
 
-    /// Whether a provider of this name is configured here.
+    /// Whether a provider of this name is configured here, with a credential of the operator's.
     pub fn has_account(&self, provider: &ProviderName) -> bool {
-        self.0.accounts.contains_key(provider)
+        let account = self.0.accounts.get(provider);
+        account.is_some_and(|account| account.credential.is_some())
     }
 }
 

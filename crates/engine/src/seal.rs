@@ -8,6 +8,7 @@ use aes_gcm_siv::{Aes256GcmSiv, Nonce};
 use filmgate_assets::signed_link::{LinkKey, LinkKeys};
 use filmgate_core::time::UnixTime;
 use filmgate_store::{Store, StoreError};
+use sha2::{Digest, Sha256};
 
 use crate::callbacks::CallbackKey;
 use crate::entropy;
@@ -51,6 +52,20 @@ impl MasterKey {
             .encrypt(&Nonce::from(nonce), payload)
             .expect("a secret is far below the cipher's limit");
         [nonce.as_slice(), &sealed].concat()
+    }
+
+    /// Tells whether two secrets are the same to whoever has the key, and nothing to anybody else.
+    pub(crate) fn fingerprint(&self, name: &str, secret: &[u8]) -> [u8; 32] {
+        // The cipher takes a nonce twice: what is sealed is then the same where the secret is, and no more is told.
+        let payload = Payload {
+            msg: secret,
+            aad: name.as_bytes(),
+        };
+        let sealed = self
+            .0
+            .encrypt(&Nonce::from([0; NONCE_BYTES]), payload)
+            .expect("a secret is far below the cipher's limit");
+        Sha256::digest(sealed).into()
     }
 
     pub fn open(&self, name: &str, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
@@ -117,5 +132,13 @@ mod tests {
         assert!(master.open("b", &sealed).is_err());
         assert!(MasterKey::new(&[8; 32]).open("a", &sealed).is_err());
         assert!(master.open("a", &sealed[..5]).is_err());
+    }
+
+    #[test]
+    fn a_fingerprint_tells_secrets_apart_to_its_own_key_alone() {
+        let print = |key: u8, secret: &[u8]| MasterKey::new(&[key; 32]).fingerprint("a", secret);
+        assert_eq!(print(7, b"secret"), print(7, b"secret"));
+        assert_ne!(print(7, b"secret"), print(7, b"secreT"));
+        assert_ne!(print(7, b"secret"), print(8, b"secret"));
     }
 }

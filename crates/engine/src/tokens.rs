@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use filmgate_core::failure::Failure;
-use filmgate_core::provider::Token;
+use filmgate_core::provider::{Credential, Token};
 use filmgate_core::time::UnixTime;
 use sha2::{Digest, Sha256};
 
@@ -35,10 +35,11 @@ impl Tokens {
     pub(crate) async fn of(
         &self,
         account: &Account,
+        credential: &Credential,
         now: UnixTime,
         fresh: impl Future<Output = Result<Token, Failure>>,
     ) -> Result<Token, Failure> {
-        let place = self.place(account);
+        let place = self.place(account, credential);
         let mut kept = place.lock().await;
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_good(now)) {
             return Ok(kept.token.clone());
@@ -56,8 +57,8 @@ impl Tokens {
     }
 
     /// Whether one was thrown away that a new one can stand in for.
-    pub(crate) fn forget(&self, account: &Account) -> bool {
-        let place = self.all().remove(&key(account));
+    pub(crate) fn forget(&self, account: &Account, credential: &Credential) -> bool {
+        let place = self.all().remove(&key(account, credential));
         place.is_some_and(|place| {
             let kept = place.try_lock();
             // Whoever holds the lock is getting a new one.
@@ -67,12 +68,12 @@ impl Tokens {
         })
     }
 
-    fn place(&self, account: &Account) -> Place {
+    fn place(&self, account: &Account, credential: &Credential) -> Place {
         let mut all = self.all();
         if all.len() >= MOST_KEPT {
             all.clear();
         }
-        Arc::clone(all.entry(key(account)).or_default())
+        Arc::clone(all.entry(key(account, credential)).or_default())
     }
 
     fn all(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Place>> {
@@ -86,10 +87,10 @@ impl Kept {
     }
 }
 
-fn key(account: &Account) -> [u8; 32] {
+fn key(account: &Account, credential: &Credential) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(account.provider.name().0.as_bytes());
     digest.update([0]);
-    digest.update(account.credential.secret.expose().as_bytes());
+    digest.update(credential.secret.expose().as_bytes());
     digest.finalize().into()
 }

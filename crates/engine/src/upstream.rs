@@ -42,7 +42,8 @@ pub type InProcess =
 pub struct Account {
     pub provider: Arc<dyn Provider>,
     pub line: Line,
-    pub credential: Credential,
+    /// The operator's; without one only workspaces that have their own use it.
+    pub credential: Option<Credential>,
     /// How often a running job is asked for.
     pub poll_every: Duration,
     /// Jobs it may have at once; `None`: as many as come.
@@ -56,13 +57,13 @@ impl Account {
     pub fn new(
         provider: Arc<dyn Provider>,
         line: Line,
-        credential: Credential,
+        credential: impl Into<Option<Credential>>,
         poll_every: Duration,
     ) -> Self {
         Self {
             provider,
             line,
-            credential,
+            credential: credential.into(),
             poll_every,
             concurrency: None,
             deadline: None,

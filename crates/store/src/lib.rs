@@ -22,11 +22,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use filmgate_core::action::Action;
 use filmgate_core::calendar::Day;
-use filmgate_core::id::{ActionId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::id::{
+    ActionId, GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId,
+};
 use filmgate_core::job::{Attempt, Job, Status, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyRefusal, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::ledger::{Entry, PostingKind};
 use filmgate_core::money::{Delta, Nanos};
+use filmgate_core::provider_key::ProviderKey;
 use filmgate_core::repeat::{Answer, RetryCount};
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
@@ -253,6 +256,8 @@ pub struct Prune {
     pub history_before: UnixTime,
     /// Of jobs that were created before and deleted by their owners, only the id stays, and what was paid for them.
     pub deleted_before: UnixTime,
+    /// Secrets of provider keys that were deleted by then go, once no job may need them any more.
+    pub provider_keys_before: UnixTime,
     /// The most rows of each kind.
     pub limit: u32,
 }
@@ -264,11 +269,12 @@ pub struct Pruned {
     pub timeline: u64,
     pub outbox: u64,
     pub deleted_jobs: u64,
+    pub provider_key_secrets: u64,
 }
 
 impl Pruned {
     pub fn rows(&self) -> u64 {
-        self.bindings + self.timeline + self.outbox + self.deleted_jobs
+        self.bindings + self.timeline + self.outbox + self.deleted_jobs + self.provider_key_secrets
     }
 }
 
@@ -340,6 +346,14 @@ pub struct StoredKey {
     pub secret_sha256: [u8; 32],
     /// The one before the last rotation; it counts until `key.previous_until`.
     pub previous_sha256: Option<[u8; 32]>,
+}
+
+/// A workspace's own credential with its secret, sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProviderKey {
+    pub key: ProviderKey,
+    /// `None` once it was wiped.
+    pub sealed: Option<Vec<u8>>,
 }
 
 /// A posting as it stands in the ledger.
@@ -636,6 +650,36 @@ pub trait Store: Send + Sync + 'static {
         now: UnixTime,
         deed: Deed,
     ) -> Result<Option<Key>, StoreError>;
+    /// `Exists` if the workspace has one of that provider which is not deleted.
+    async fn insert_provider_key(
+        &self,
+        key: StoredProviderKey,
+        deed: Deed,
+    ) -> Result<Once<Inserted>, StoreError>;
+    async fn load_provider_key(
+        &self,
+        id: ProviderKeyId,
+    ) -> Result<Option<StoredProviderKey>, StoreError>;
+    /// Oldest first, deleted ones included.
+    async fn provider_keys(&self, workspace: WorkspaceId) -> Result<Vec<ProviderKey>, StoreError>;
+    /// Gives it a new secret: the one it had is gone. `None`, and nothing changes, if there is no such key or it was
+    /// deleted.
+    async fn rotate_provider_key(
+        &self,
+        id: ProviderKeyId,
+        sealed: Vec<u8>,
+        hint: String,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Once<Option<ProviderKey>>, StoreError>;
+    /// Deletes it now; its secret stays until [`Store::prune`] finds that no job may need it. `None` if there is no such
+    /// key; deleting twice keeps the first instant and its line in the log.
+    async fn delete_provider_key(
+        &self,
+        id: ProviderKeyId,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Option<ProviderKey>, StoreError>;
     /// The operators' log, newest first, from behind the line `after`.
     async fn actions(
         &self,

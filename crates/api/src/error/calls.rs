@@ -5,9 +5,11 @@ use filmgate_assets::signed_link::LinkError;
 use filmgate_engine::credits::CreditError;
 use filmgate_engine::keys::KeyError;
 use filmgate_engine::operator::Conflict;
+use filmgate_engine::provider_keys::ProviderKeyError;
 use filmgate_engine::{AdmitError, CancelError, DeleteError, ParkedError, RetryError};
 
 use super::ApiError;
+use crate::request::shortened;
 
 impl From<CancelError> for ApiError {
     fn from(error: CancelError) -> Self {
@@ -100,6 +102,34 @@ impl From<KeyError> for ApiError {
             KeyError::Conflict(conflict) => conflict.into(),
             KeyError::Malformed => Self::internal(&error),
             KeyError::Store(store) => store.into(),
+        }
+    }
+}
+
+impl From<ProviderKeyError> for ApiError {
+    fn from(error: ProviderKeyError) -> Self {
+        let said = error.to_string();
+        match error {
+            ProviderKeyError::UnknownWorkspace(_) => Self::validation("workspace_id", said),
+            ProviderKeyError::UnknownProvider { sent, configured } => {
+                let names: Vec<&str> = configured.iter().map(|name| name.0.as_str()).collect();
+                let told = format!(
+                    "{:?} was sent; allowed are the providers that are configured here: {}",
+                    shortened(&sent.0),
+                    names.join(", ")
+                );
+                Self::validation("provider", told)
+            }
+            ProviderKeyError::NoCredential(_) => Self::validation("secret", said),
+            ProviderKeyError::Exists(_) => {
+                Self::validation("provider", said).reason("provider_key_exists")
+            }
+            ProviderKeyError::NotFound => Self::no_provider_key(),
+            ProviderKeyError::Deleted => {
+                Self::validation("provider_key_id", said).reason("provider_key_deleted")
+            }
+            ProviderKeyError::Conflict(conflict) => conflict.into(),
+            ProviderKeyError::Store(store) => store.into(),
         }
     }
 }

@@ -27,12 +27,13 @@ pub(crate) struct ActionView {
     /// Always `action`.
     object: &'static str,
     created_at: i64,
-    /// `key.created`, `key.updated`, `key.rotated`, `key.revoked`, `workspace.created`, `credits.posted`,
-    /// `job.unparked` or `job.ended`.
+    /// `key.created`, `key.updated`, `key.rotated`, `key.revoked`, `provider_key.added`,
+    /// `provider_key.rotated`, `provider_key.deleted`, `workspace.created`, `credits.posted`, `job.unparked` or
+    /// `job.ended`.
     action: &'static str,
     /// The workspace it was done to.
     workspace_id: String,
-    /// The key, workspace or video that was changed, or the number of the posting that was made.
+    /// The key, provider key, workspace or video that was changed, or the number of the posting that was made.
     object_id: String,
     /// The key that did it; null for what the gateway does itself at its first start.
     #[schema(required)]

@@ -7,6 +7,7 @@ pub(crate) mod callbacks;
 pub(crate) mod credits;
 pub(crate) mod generations;
 pub(crate) mod keys;
+pub(crate) mod provider_keys;
 pub(crate) mod providers;
 pub(crate) mod spreadsheet;
 pub(crate) mod usage;

@@ -198,6 +198,7 @@ impl Gate {
             billing: BillingConfig::default(),
             retention: setup.retention,
             callback_key: filmgate_engine::CallbackKey::new([7; 32]),
+            master,
         });
         if !setup.idle {
             engine.start();

@@ -12,6 +12,7 @@ mod jobs;
 mod keys;
 mod models;
 mod openapi;
+mod provider_keys;
 mod providers;
 mod reach;
 mod serve;
@@ -76,6 +77,9 @@ enum Command {
     /// Make, change, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Keep, list, rotate and delete workspaces' own credentials at providers.
+    #[command(subcommand)]
+    ProviderKeys(provider_keys::Command),
     /// Make and list workspaces.
     #[command(subcommand)]
     Workspaces(workspaces::Command),
@@ -155,6 +159,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Models => models::run(context).await,
         Command::Quote(order) => generate::quote(context, order).await,
         Command::Keys(command) => keys::run(context, command).await,
+        Command::ProviderKeys(command) => provider_keys::run(context, command).await,
         Command::Workspaces(command) => workspaces::run(context, command).await,
         Command::Credits(command) => credits::run(context, command).await,
         Command::Usage(args) => usage::run(context, args).await,

@@ -23,13 +23,19 @@ pub(crate) async fn run(context: Context) -> Result<ExitCode> {
                 "timeline": rows.timeline,
                 "notices": rows.outbox,
                 "deleted_videos": rows.deleted_jobs,
+                "provider_key_secrets": rows.provider_key_secrets,
             },
             "objects": tidied.objects,
         }));
     } else {
         print::line(format!(
-            "removed {} idempotency keys, {} lines of timelines, {} notices, what was left of {} deleted videos, and {} stored objects that nothing names",
-            rows.bindings, rows.timeline, rows.outbox, rows.deleted_jobs, tidied.objects
+            "removed {} idempotency keys, {} lines of timelines, {} notices, what was left of {} deleted videos, {} secrets of deleted provider keys, and {} stored objects that nothing names",
+            rows.bindings,
+            rows.timeline,
+            rows.outbox,
+            rows.deleted_jobs,
+            rows.provider_key_secrets,
+            tidied.objects
         ));
     }
     Ok(ExitCode::SUCCESS)

@@ -63,7 +63,8 @@ pub(crate) struct Project {
 pub(crate) struct VendorAccount {
     /// The vendor's own, unless something else stands in for it.
     pub(crate) base_url: Url,
-    pub(crate) api_key: Secret,
+    /// The operator's; without one only workspaces that have their own use it.
+    pub(crate) api_key: Option<Secret>,
 }
 
 /// A server that speaks OpenAI's `/v1/videos`.
@@ -156,11 +157,13 @@ fn unfit_name(name: &str) -> Option<String> {
 /// One provider, and which of its models could be read; `None` where nobody can tell what keys it may have.
 fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usize>)> {
     let kind: Option<String> = keys.take("kind");
+    let named = kind.is_some();
     let kind = kind.unwrap_or_else(|| name.to_owned());
     let enabled = keys.take("enabled").unwrap_or(true);
     let poll_every = keys.take("poll_every").map(|Span(span)| span);
     let concurrency = keys.take("concurrency");
     let deadline = keys.take("deadline").map(|Span(span)| span);
+    let on = On { enabled, named };
     let (kind, read) = match kind.as_str() {
         TESTCARD => (ProviderKind::Testcard, Vec::new()),
         OPENAI_COMPATIBLE => {
@@ -168,7 +171,7 @@ fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usiz
             (ProviderKind::OpenAiCompatible(server), read)
         }
         RUNWAY => {
-            let account = vendor(runway::BASE_URL, runway::KEY_VARIABLE, enabled, keys);
+            let account = vendor(runway::BASE_URL, runway::KEY_VARIABLE, on, keys);
             (ProviderKind::Runway(account), Vec::new())
         }
         GOOGLE_VERTEX => {
@@ -195,35 +198,36 @@ fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usiz
     Some((config, read))
 }
 
-/// An account whose key is written down, or in the variable that usually holds it.
-fn vendor(
-    base_url_known: &str,
-    key_variable: &str,
+/// What the section says of itself.
+#[derive(Debug, Clone, Copy)]
+struct On {
     enabled: bool,
-    keys: &mut Keys<'_>,
-) -> VendorAccount {
+    /// Its kind is written down, so that it is meant even without a key of the operator's.
+    named: bool,
+}
+
+/// An account whose key is written down, or in the variable that usually holds it. Without one it is for workspaces that
+/// have their own.
+fn vendor(base_url_known: &str, key_variable: &str, on: On, keys: &mut Keys<'_>) -> VendorAccount {
     let base_url = if keys.has("base_url") {
         base_url(keys)
     } else {
         Url::parse(base_url_known).expect("an adapter knows its vendor's address")
     };
     let written = keys.has("api_key");
-    let api_key = api_key(enabled, keys).or_else(|| {
+    let api_key = api_key(on.enabled, keys).or_else(|| {
         (!written)
             .then(|| variable(key_variable))
             .flatten()
             .map(Secret::new)
     });
-    if api_key.is_none() && enabled && !written {
+    if api_key.is_none() && on.enabled && !on.named && !written {
         keys.fault(
             "api_key",
-            format!("it is required, unless the variable {key_variable} is set"),
+            format!("it is required, unless the variable {key_variable} is set, or kind, for workspaces' own keys alone"),
         );
     }
-    VendorAccount {
-        base_url,
-        api_key: api_key.unwrap_or_else(|| Secret::new("")),
-    }
+    VendorAccount { base_url, api_key }
 }
 
 /// A project, whose key is written down or lies where the usual variable says.
@@ -308,7 +312,7 @@ pub(super) fn from_environment(
     let runway = variable(runway::KEY_VARIABLE).map(|api_key| {
         ProviderKind::Runway(VendorAccount {
             base_url: Url::parse(runway::BASE_URL).expect("an adapter knows its vendor's address"),
-            api_key: Secret::new(api_key),
+            api_key: Some(Secret::new(api_key)),
         })
     });
     let vertex = project_from_environment(faults).map(ProviderKind::GoogleVertex);

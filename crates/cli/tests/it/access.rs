@@ -29,12 +29,13 @@ enum Names {
     Nothing,
     Video,
     Key,
+    ProviderKey,
     Workspace,
     ParkedJob,
 }
 
 /// Every route that asks for a key, those under `/v1/video/generations` apart, which are the same again.
-const TABLE: [(&str, &str, Least); 34] = [
+const TABLE: [(&str, &str, Least); 39] = [
     ("POST", "/v1/videos", Least::Member),
     ("GET", "/v1/videos", Least::Read),
     ("GET", "/v1/videos/models", Least::Read),
@@ -61,6 +62,19 @@ const TABLE: [(&str, &str, Least); 34] = [
     ("PATCH", "/v1/keys/{key_id}", Least::Admin),
     ("DELETE", "/v1/keys/{key_id}", Least::Admin),
     ("POST", "/v1/keys/{key_id}/rotate", Least::Admin),
+    ("POST", "/v1/provider-keys", Least::Admin),
+    ("GET", "/v1/provider-keys", Least::Admin),
+    ("GET", "/v1/provider-keys/{provider_key_id}", Least::Admin),
+    (
+        "DELETE",
+        "/v1/provider-keys/{provider_key_id}",
+        Least::Admin,
+    ),
+    (
+        "POST",
+        "/v1/provider-keys/{provider_key_id}/rotate",
+        Least::Admin,
+    ),
     ("POST", "/v1/workspaces", Least::Admin),
     ("GET", "/v1/workspaces", Least::Admin),
     ("GET", "/v1/workspaces/{workspace_id}", Least::Admin),
@@ -86,6 +100,8 @@ fn names(route: &Route) -> Names {
         Names::ParkedJob
     } else if route.path.contains("{video_id}") {
         Names::Video
+    } else if route.path.contains("{provider_key_id}") {
+        Names::ProviderKey
     } else if route.path.contains("{key_id}") {
         Names::Key
     } else if route.path.contains("{workspace_id}") {
@@ -126,6 +142,18 @@ impl House {
                 let made = gate.post("/v1/keys").json(&body).send().await.created();
                 id_of(&made).to_owned()
             }
+            // A workspace has one at a time.
+            Names::ProviderKey => {
+                let listed = format!("/v1/provider-keys?workspace_id={}", self.workspace);
+                let listed = gate.get(&listed).send().await.expect(200).json();
+                for key in listed["data"].as_array().unwrap() {
+                    let path = format!("/v1/provider-keys/{}", id_of(key));
+                    gate.delete(&path).send().await.expect(200);
+                }
+                let body = json!({"provider": "testcard", "secret": "to-be-used-up", "workspace_id": self.workspace});
+                let add = gate.post("/v1/provider-keys").json(&body);
+                id_of(&add.send().await.created()).to_owned()
+            }
             Names::Video => {
                 let order = Order::of("to be used up").endless();
                 let create = gate.post("/v1/videos").key(&self.keys[1]);
@@ -143,7 +171,11 @@ async fn call(gate: &Gate, route: &Route, object: &str, key: &str) -> Answer {
     let call = gate.call(route.method.clone(), &route.at(object)).key(key);
     let has_body = [Method::POST, Method::PATCH].contains(&route.method);
     if has_body {
-        call.json(&json!({})).send().await
+        let body = match names(route) {
+            Names::ProviderKey => json!({"secret": "a-new-one"}),
+            _ => json!({}),
+        };
+        call.json(&body).send().await
     } else {
         call.send().await
     }
@@ -154,6 +186,7 @@ fn unknown(names: Names) -> [String; 2] {
         Names::Nothing => "none",
         Names::Video | Names::ParkedJob => "video",
         Names::Key => "key",
+        Names::ProviderKey => "pkey",
         Names::Workspace => "ws",
     };
     [
@@ -212,7 +245,7 @@ async fn every_route_opens_to_its_roles_and_to_no_object_of_another() {
                     answer.refused(404, "not_found");
                 }
                 // Operators act across workspaces.
-                Names::Key | Names::Workspace | Names::ParkedJob => {
+                Names::Key | Names::ProviderKey | Names::Workspace | Names::ParkedJob => {
                     assert!(answer.status < 300, "{route:?}: {}", answer.text());
                 }
             }

@@ -34,6 +34,7 @@ mod media;
 mod money;
 mod own_provider;
 mod prepaid;
+mod provider_keys;
 mod replicas;
 mod retention;
 mod stuck;

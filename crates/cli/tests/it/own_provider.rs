@@ -145,7 +145,7 @@ async fn content(
 }
 
 /// A real video of one second.
-fn film() -> Bytes {
+pub(crate) fn film() -> Bytes {
     let order = JobOrder {
         prompt: "a boat".into(),
         negative_prompt: None,

@@ -553,7 +553,12 @@ fn money(faults: &mut Vec<String>, video: &Value, terminal: bool) {
         return;
     }
     let usage = &video["usage"];
-    demand(faults, usage["is_byok"] == false, "usage.is_byok");
+    let own = usage["is_byok"] == true;
+    demand(
+        faults,
+        usage["is_byok"].is_boolean() && (own || billing["charge_reason"] != "byok"),
+        "usage.is_byok",
+    );
     let cost = usage["cost"]
         .as_f64()
         .map(|dollars| (dollars * 1e9).round() as i64);

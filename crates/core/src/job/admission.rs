@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{HoldStatus, Life, Notice, TimelineEntry, Transition};
-use crate::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use crate::id::{GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId};
 use crate::ledger::Posting;
-use crate::money::{BasisPoints, Nanos};
+use crate::money::{BasisPoints, Nanos, Rounding};
 use crate::pricing::PriceRules;
 use crate::provider::SubmitRepeat;
 use crate::request::{ProviderName, Request, Shape, SoftParameter};
-use crate::routing::Dropped;
+use crate::routing::{Dropped, Payer};
 use crate::time::UnixTime;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,29 @@ pub struct Candidate {
     /// What was asked for and this provider has not: it is asked without.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<SoftParameter>,
+    /// The workspace's own credential, which alone is used for it; `None`: the operator's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<ProviderKeyId>,
+}
+
+impl Candidate {
+    /// Who pays the provider.
+    pub const fn payer(&self) -> Payer {
+        match self.credential {
+            Some(_) => Payer::Workspace,
+            None => Payer::Operator,
+        }
+    }
+
+    /// The account it runs on, as places and claims know it: one of a workspace's own takes none of the operator's
+    /// places.
+    pub fn account(&self) -> ProviderName {
+        match self.credential {
+            // No provider can be configured under such a name.
+            Some(credential) => ProviderName(format!("{}#{credential}", self.provider)),
+            None => self.provider.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +87,9 @@ pub struct Quoted {
 pub struct Terms {
     pub mode: Mode,
     pub markup: BasisPoints,
+    /// Of the provider's price, where the workspace pays the provider itself.
+    #[serde(default)]
+    pub byok_fee: BasisPoints,
     pub abandoned: Abandoned,
     pub ambiguous_submit: AmbiguousSubmit,
     /// How long what the job stored is kept after its end; for ever where not set.
@@ -107,7 +133,22 @@ pub struct HoldTerms {
     pub amount: Nanos,
 }
 
+impl Terms {
+    /// What the user is charged for what costs `cost` at the provider.
+    pub fn charge(&self, cost: Nanos, payer: Payer, rounding: Rounding) -> Option<Nanos> {
+        match payer {
+            Payer::Operator => cost.marked_up(self.markup, rounding),
+            Payer::Workspace => cost.share(self.byok_fee, rounding),
+        }
+    }
+}
+
 impl Admission {
+    /// Whether the workspace pays the providers itself. No route has both.
+    pub fn is_byok(&self) -> bool {
+        self.route[0].payer() == Payer::Workspace
+    }
+
     /// When the job is given up if no provider has a result by then.
     pub fn expires_at(&self) -> UnixTime {
         self.created_at.plus(self.request.expires_after)
@@ -144,7 +185,7 @@ pub fn admit(admission: &Admission) -> Transition {
                 .map(|video| format!("retry of {video}")),
         }),
         attempt: None,
-        account: admission.route[life.route.at].provider.clone(),
+        account: admission.route[life.route.at].account(),
         forgotten: Vec::new(),
         action: None,
         life,

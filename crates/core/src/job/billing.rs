@@ -38,6 +38,8 @@ pub enum ChargeReason {
     FailedBilled,
     Released,
     Free,
+    /// The workspace paid the provider itself: the operator's fee, if any.
+    Byok,
 }
 
 impl ChargeReason {
@@ -51,6 +53,7 @@ impl ChargeReason {
             Self::FailedBilled => "failed_billed",
             Self::Released => "released",
             Self::Free => "free",
+            Self::Byok => "byok",
         }
     }
 }

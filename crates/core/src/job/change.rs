@@ -163,7 +163,7 @@ impl<'a> Change<'a> {
         } else {
             self.life.attempt.clone()
         };
-        let account = self.job.admission.route[self.life.asks()].provider.clone();
+        let account = self.job.admission.route[self.life.asks()].account();
         Ok(Transition {
             life: self.life,
             postings: self.postings,

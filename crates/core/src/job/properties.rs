@@ -12,7 +12,7 @@ use super::*;
 use crate::asset::Asset;
 use crate::failure::{Billed, Failure, FailureCode};
 use crate::frame_size::FrameSize;
-use crate::id::{AssetId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use crate::id::{AssetId, GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId};
 use crate::ledger::{Account, PostingKind};
 use crate::money::{BasisPoints, Delta, Nanos};
 use crate::pricing::PriceRules;
@@ -26,7 +26,12 @@ fn nanos(value: i64) -> Nanos {
     Nanos::new(value).unwrap()
 }
 
-fn candidate(name: usize, submit_repeat: SubmitRepeat, priced: bool) -> Candidate {
+fn candidate(
+    name: usize,
+    submit_repeat: SubmitRepeat,
+    priced: bool,
+    credential: Option<ProviderKeyId>,
+) -> Candidate {
     let price = priced.then(|| PriceRules::by_output_second(nanos(10_000_000)));
     Candidate {
         provider: ProviderName(format!("p{name}")),
@@ -40,6 +45,7 @@ fn candidate(name: usize, submit_repeat: SubmitRepeat, priced: bool) -> Candidat
         price,
         submit_repeat,
         left_out: Vec::new(),
+        credential,
     }
 }
 
@@ -47,6 +53,8 @@ prop_compose! {
     fn admission()(
         repeats in prop::collection::vec(select(vec![SubmitRepeat::SameKey, SubmitRepeat::Lookup, SubmitRepeat::Never]), 1..4),
         priced: bool,
+        byok: bool,
+        byok_fee in select(vec![0u32, 1, 250, 10_000]),
         markup in select(vec![0u32, 1, 333, 2_000]),
         abandoned in select(vec![Abandoned::User, Abandoned::Operator]),
         ambiguous_submit in select(vec![AmbiguousSubmit::Fail, AmbiguousSubmit::Retry]),
@@ -58,6 +66,9 @@ prop_compose! {
         request.sample_count = samples;
         request.max_cost = max_cost.map(nanos);
         let id = Uuid::nil();
+        let credential = byok.then(|| ProviderKeyId::from_uuid(id));
+        // A workspace that pays the provider itself has the operator's fee held, and nothing where there is none.
+        let held = priced && !(byok && byok_fee == 0);
         Admission {
             id: VideoId::from_uuid(id),
             workspace: WorkspaceId::from_uuid(id),
@@ -67,10 +78,10 @@ prop_compose! {
             created_at: START,
             origin: "http://127.0.0.1".into(),
             request: Arc::new(request),
-            route: repeats.iter().enumerate().map(|(name, repeat)| candidate(name, *repeat, priced)).collect(),
+            route: repeats.iter().enumerate().map(|(name, repeat)| candidate(name, *repeat, priced, credential)).collect(),
             dropped: Vec::new(),
-            terms: Terms { mode: Mode::Metered, markup: BasisPoints(markup), abandoned, ambiguous_submit, retention_seconds },
-            hold: priced.then(|| HoldTerms { id: HoldId::from_uuid(id), amount: nanos(50_000_000) }),
+            terms: Terms { mode: Mode::Metered, markup: BasisPoints(markup), byok_fee: BasisPoints(byok_fee), abandoned, ambiguous_submit, retention_seconds },
+            hold: held.then(|| HoldTerms { id: HoldId::from_uuid(id), amount: nanos(50_000_000) }),
             quoted: None,
             retried_from: None,
         }
@@ -346,6 +357,36 @@ impl Books {
         true
     }
 
+    /// The workspace pays the provider itself: the operator pays nothing, and has its fee of that at most.
+    fn check_byok(&self, paid: i64) {
+        let admission = &self.job.admission;
+        assert_eq!(
+            self.provider_cost, 0,
+            "the operator paid for a workspace's own credential"
+        );
+        let Some(settlement) = &self.job.life.settlement else {
+            return;
+        };
+        assert_eq!(
+            matches!(
+                settlement.reason,
+                ChargeReason::Byok | ChargeReason::Unpriced
+            ),
+            self.job.life.status() == Status::Completed
+        );
+        assert_eq!(
+            settlement.reason == ChargeReason::Unpriced,
+            settlement.user_charge.is_none()
+        );
+        let charge = settlement.user_charge.map_or(0, Nanos::get);
+        if settlement.reason == ChargeReason::Byok {
+            let fee = i64::from(admission.terms.byok_fee.0);
+            // A half nano-dollar is rounded upwards.
+            assert!(i128::from(charge) * 10_000 <= i128::from(paid) * i128::from(fee) + 5_000);
+        }
+        assert!(!admission.terms.byok_fee.is_zero() || charge == 0);
+    }
+
     fn check(&self, before: &Life) {
         let life = &self.job.life;
         if before.status().is_terminal() {
@@ -399,15 +440,20 @@ impl Books {
                 0
             }
         );
-        assert_eq!(
-            self.provider_cost,
-            self.attempts
-                .values()
-                .filter_map(|attempt| attempt.provider_cost)
-                .map(Nanos::get)
-                .sum::<i64>(),
-            "what a provider was paid is not on an attempt row"
-        );
+        let on_attempts = self
+            .attempts
+            .values()
+            .filter_map(|attempt| attempt.provider_cost)
+            .map(Nanos::get)
+            .sum::<i64>();
+        if self.job.admission.is_byok() {
+            self.check_byok(on_attempts);
+        } else {
+            assert_eq!(
+                self.provider_cost, on_attempts,
+                "what a provider was paid is not on an attempt row"
+            );
+        }
         if let Some(charge) = life
             .settlement
             .as_ref()
@@ -498,12 +544,13 @@ fn priced(repeats: &[SubmitRepeat]) -> Books {
         route: repeats
             .iter()
             .enumerate()
-            .map(|(name, repeat)| candidate(name, *repeat, true))
+            .map(|(name, repeat)| candidate(name, *repeat, true, None))
             .collect(),
         dropped: Vec::new(),
         terms: Terms {
             mode: Mode::Metered,
             markup: BasisPoints(0),
+            byok_fee: BasisPoints(0),
             abandoned: Abandoned::User,
             ambiguous_submit: AmbiguousSubmit::Fail,
             retention_seconds: None,

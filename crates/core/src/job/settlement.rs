@@ -7,6 +7,7 @@ use crate::ledger::Posting;
 use crate::money::{Nanos, Rounding};
 use crate::pricing::Measured;
 use crate::provider::Usage;
+use crate::routing::Payer;
 
 /// What the money ends by.
 pub(super) enum Ending {
@@ -25,7 +26,11 @@ impl Change<'_> {
         let early = self.life.settlement.is_some();
         let terminal_since_before = self.job.life.status().is_terminal();
         let (cost, charge, reason) = self.reckon(&ending);
-        if let Some(cost) = cost.filter(|cost| !cost.is_zero()) {
+        let booked = match self.attempt_candidate().payer() {
+            Payer::Operator => cost.filter(|cost| !cost.is_zero()),
+            Payer::Workspace => None,
+        };
+        if let Some(cost) = booked {
             self.postings.push(Posting::provider_cost(cost));
         }
         self.note_on_attempt(&ending, cost);
@@ -79,6 +84,13 @@ impl Change<'_> {
         let free =
             !unpriced && self.job.admission.hold.is_none() && cost.is_none_or(Nanos::is_zero);
         match ending {
+            Ending::Delivered { .. } if candidate.payer() == Payer::Workspace => {
+                let free = self.job.admission.terms.byok_fee.is_zero();
+                match cost.map(|cost| self.charge_for(cost)) {
+                    None if !free => (None, None, ChargeReason::Unpriced),
+                    fee => (cost, fee.or(Some(Nanos::ZERO)), ChargeReason::Byok),
+                }
+            }
             Ending::Delivered { .. } if unpriced => (cost, None, ChargeReason::Unpriced),
             Ending::Delivered { .. } if free => (cost, Some(Nanos::ZERO), ChargeReason::Free),
             Ending::Delivered { .. } => {
@@ -136,10 +148,14 @@ impl Change<'_> {
         self.job.admission.hold.is_some() && self.job.admission.terms.abandoned == Abandoned::User
     }
 
-    /// With markup, and never beyond what the user agreed to.
+    /// With markup, or the operator's fee alone where the workspace pays the provider, and never beyond what the user agreed to.
     fn charge_for(&self, cost: Nanos) -> Nanos {
-        let charge = cost
-            .marked_up(self.job.admission.terms.markup, Rounding::HalfUp)
+        let payer = self.attempt_candidate().payer();
+        let charge = self
+            .job
+            .admission
+            .terms
+            .charge(cost, payer, Rounding::HalfUp)
             .unwrap_or(cost);
         self.job
             .admission

@@ -159,9 +159,14 @@ pub enum AdmitError {
 
 impl Engine {
     /// What `request` would cost. Spends nothing, binds nothing, fetches nothing.
-    pub fn quote(&self, request: &Request) -> Result<Quotation, AdmitError> {
+    pub async fn quote(
+        &self,
+        workspace: WorkspaceId,
+        request: &Request,
+    ) -> Result<Quotation, AdmitError> {
         self.0.judge_addresses(request)?;
-        let plan = self.0.plan(request)?;
+        let own = self.own_accounts(workspace).await?;
+        let plan = self.0.plan(request, &own)?;
         Ok(Quotation {
             quote: plan.quoted.map(|quoted| quoted.user_charge),
             hold: plan.hold,
@@ -270,13 +275,14 @@ impl Engine {
         fingerprint: Option<Fingerprint>,
     ) -> Result<Admitted, AdmitError> {
         self.0.judge_addresses(&ask.request)?;
-        let first_plan = self.0.plan(&ask.request)?;
+        let own = self.own_accounts(caller.workspace).await?;
+        let first_plan = self.0.plan(&ask.request, &own)?;
         let id = VideoId::mint(self.now(), entropy::draw());
         let has_inputs = !ask.request.inputs.is_empty();
         let plan = if has_inputs {
             let taken = match self.0.take_inputs(caller.workspace, id, &mut ask).await {
                 // What they turned out to be may change who takes them, and at what price.
-                Ok(()) => self.0.plan(&ask.request),
+                Ok(()) => self.0.plan(&ask.request, &own),
                 Err(error) => Err(error),
             };
             if taken.is_err() {

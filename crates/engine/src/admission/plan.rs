@@ -4,12 +4,13 @@ use filmgate_catalogue::{Model, ModelStatus, Pair};
 use filmgate_core::job::{Candidate, Mode, Quoted, Terms};
 use filmgate_core::money::{Nanos, Rounding};
 use filmgate_core::pricing::{PriceLine, total};
-use filmgate_core::request::{ModelId, Refusal, Request, Shape, SoftParameter};
-use filmgate_core::routing::{Dropped, Limits, Offer, Unpriced, route};
+use filmgate_core::request::{ModelId, ProviderName, Refusal, Request, Shape, SoftParameter};
+use filmgate_core::routing::{Dropped, Limits, Offer, Payer, Unpriced, route};
 
 use super::AdmitError;
 use crate::Parts;
 use crate::health::Topic;
+use crate::provider_keys::OwnAccounts;
 use crate::upstream::Account;
 
 /// What a job is admitted with.
@@ -25,15 +26,21 @@ pub(super) struct Plan {
 }
 
 impl Parts {
-    pub(super) fn plan(&self, request: &Request) -> Result<Plan, AdmitError> {
+    pub(super) fn plan(&self, request: &Request, own: &OwnAccounts) -> Result<Plan, AdmitError> {
         let model = self.model(request)?;
         let terms = self.billing.terms(&self.config, self.retention);
-        let (offers, mut dropped) = self.offers(model, request, terms)?;
+        let (offers, mut dropped) = self.offers(model, request, terms, own)?;
         let priced: Vec<Option<Nanos>> = offers.iter().map(|offer| offer.hold).collect();
         let unpriced = if terms.mode == Mode::Prepaid {
             Unpriced::Refused
         } else {
             Unpriced::Allowed
+        };
+        // A fee of nothing needs no price.
+        let unpriced_byok = if terms.byok_fee.is_zero() {
+            Unpriced::Allowed
+        } else {
+            unpriced
         };
         let (kept, left) = route(
             offers,
@@ -41,6 +48,7 @@ impl Parts {
             Limits {
                 max_cost: request.max_cost,
                 unpriced,
+                unpriced_byok,
             },
         );
         dropped.extend(left);
@@ -65,7 +73,7 @@ impl Parts {
         let quoted = head.cost.and_then(|provider_cost| {
             Some(Quoted {
                 provider_cost,
-                user_charge: provider_cost.marked_up(terms.markup, Rounding::HalfUp)?,
+                user_charge: terms.charge(provider_cost, head.payer, Rounding::HalfUp)?,
             })
         });
         let lines = head.with.1.clone();
@@ -119,6 +127,7 @@ impl Parts {
         model: &Model,
         request: &Request,
         terms: Terms,
+        own: &OwnAccounts,
     ) -> Result<(Vec<Offer<(Candidate, Vec<PriceLine>)>>, Vec<Dropped>), AdmitError> {
         let mut offers = Vec::new();
         let mut dropped = Vec::new();
@@ -131,6 +140,14 @@ impl Parts {
                 });
                 continue;
             };
+            let credential = own.get(&pair.provider).copied();
+            if credential.is_none() && account.credential.is_none() {
+                dropped.push(Dropped {
+                    provider: pair.provider.clone(),
+                    reason: "needs a credential of the workspace's own, which has none".to_owned(),
+                });
+                continue;
+            }
             match fitting(pair, account, request) {
                 Ok((request, shape, left_out)) => {
                     let facts = pair.facts(&request, &shape);
@@ -145,9 +162,11 @@ impl Parts {
                         quote: None,
                         submit_repeat: account.provider.protocol().submit_repeat,
                         left_out,
+                        credential,
                     };
+                    let account = candidate.account();
                     let offer = offer(pair, candidate, &request, terms);
-                    offers.push(self.as_it_stands(pair, offer));
+                    offers.push(self.as_it_stands(pair, &account, offer));
                 }
                 Err(refusals) => {
                     let reason = refusals
@@ -175,11 +194,11 @@ impl Parts {
 
 impl Parts {
     /// The offer, with how its provider has done lately.
-    fn as_it_stands<T>(&self, pair: &Pair, offer: Offer<T>) -> Offer<T> {
+    fn as_it_stands<T>(&self, pair: &Pair, account: &ProviderName, offer: Offer<T>) -> Offer<T> {
         let topic = Topic::Submit(pair.native_model.clone());
         let now = self.clock.now();
         Offer {
-            healthy: !self.health.is_ill(&pair.provider, &topic, now),
+            healthy: !self.health.is_ill(account, &topic, now),
             expected: self.cadence.usual(&pair.provider, &pair.native_model),
             ..offer
         }
@@ -227,12 +246,20 @@ fn offer(
         .as_ref()
         .and_then(|price| price.reserve(shape, samples));
     let cost = lines.as_deref().and_then(total);
+    let payer = candidate.payer();
+    let hold = match payer {
+        Payer::Workspace if terms.byok_fee.is_zero() => Some(Nanos::ZERO),
+        Payer::Workspace | Payer::Operator => {
+            reserve.and_then(|cost| terms.charge(cost, payer, Rounding::Up))
+        }
+    };
     Offer {
         provider: pair.provider.clone(),
         cost,
-        hold: reserve.and_then(|cost| cost.marked_up(terms.markup, Rounding::Up)),
+        hold,
         healthy: true,
         expected: None,
+        payer,
         with: (
             Candidate {
                 quote: cost,

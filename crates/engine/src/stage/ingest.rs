@@ -10,7 +10,7 @@ use filmgate_assets::spool::{SpoolError, Spooled};
 use filmgate_core::asset::{Asset, MissingOutput};
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::id::AssetId;
-use filmgate_core::job::{Event, State};
+use filmgate_core::job::{Event, Job, State};
 use filmgate_core::provider::{Observation, Source};
 use filmgate_store::{AfterCommit, StoreError};
 use futures::StreamExt;
@@ -90,7 +90,7 @@ impl Parts {
         let Ok(url) = url.parse::<http::Uri>() else {
             return broken(index, "the provider named no address that can be read");
         };
-        let proof = match self.proof(account, send_credential).await {
+        let proof = match self.proof(account, &held.job, send_credential).await {
             Ok(proof) => proof,
             Err(failure) => {
                 tracing::warn!(
@@ -212,11 +212,17 @@ impl Parts {
     }
 
     /// What a fetch carries, if it carries anything.
-    async fn proof(&self, account: &Account, needed: bool) -> Result<HeaderMap, Failure> {
+    async fn proof(
+        &self,
+        account: &Account,
+        job: &Job,
+        needed: bool,
+    ) -> Result<HeaderMap, Failure> {
         if !needed {
             return Ok(HeaderMap::new());
         }
-        let token = self.token(account).await?;
+        let credential = self.credential(account, job).await?;
+        let token = self.token(account, &credential).await?;
         Ok(account.provider.proof(&token))
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::job::Job;
-use filmgate_core::provider::{Order, Talk, Token};
+use filmgate_core::provider::{Credential, Order, Talk, Token};
 use filmgate_core::request::Request;
 
 use tokio::time::Instant;
@@ -56,8 +56,8 @@ impl Parts {
         let asked_at = Instant::now();
         let said = self.ask_by_token(account, job, begin).await;
         let (took, now) = (asked_at.elapsed(), self.clock.now());
-        self.health
-            .heard(account.provider.name(), topic, &said, took, now);
+        let own = job.candidate().account();
+        self.health.heard(&own, topic, &said, took, now);
         said
     }
 
@@ -69,11 +69,12 @@ impl Parts {
         begin: impl Fn(&Account, &Token) -> Talk<T>,
     ) -> Result<(T, Option<Answer>), Failure> {
         let inputs = &job.admission.request.inputs;
-        let token = self.token(account).await?;
+        let credential = self.credential(account, job).await?;
+        let token = self.token(account, &credential).await?;
         let talk = begin(account, &token);
         match self.converse(account, talk, inputs).await {
-            Err(failure) if is_stale(&failure) && self.tokens.forget(account) => {
-                let token = self.token(account).await?;
+            Err(failure) if is_stale(&failure) && self.tokens.forget(account, &credential) => {
+                let token = self.token(account, &credential).await?;
                 let talk = begin(account, &token);
                 self.converse(account, talk, inputs).await
             }
@@ -81,14 +82,14 @@ impl Parts {
         }
     }
 
-    async fn token(&self, account: &Account) -> Result<Token, Failure> {
+    async fn token(&self, account: &Account, credential: &Credential) -> Result<Token, Failure> {
         let now = self.clock.now();
         let fresh = async {
-            let talk = account.provider.authorise(&account.credential, now);
+            let talk = account.provider.authorise(credential, now);
             let (token, _) = self.converse(account, talk, &[]).await?;
             Ok(token)
         };
-        self.tokens.of(account, now, fresh).await
+        self.tokens.of(account, credential, now, fresh).await
     }
 }
 

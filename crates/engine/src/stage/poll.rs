@@ -21,8 +21,8 @@ const UNKNOWN_AGAIN: Duration = Duration::from_secs(20);
 impl Parts {
     pub(crate) async fn poll(&self, held: &mut Held) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let provider = &held.job.candidate().provider;
-        if let Err(wait) = self.health.may_ask(provider, &Topic::Job, now) {
+        let account = held.job.candidate().account();
+        if let Err(wait) = self.health.may_ask(&account, &Topic::Job, now) {
             let wait = spread(wait);
             let unheard = self.overdue(held, Event::Unheard { wait });
             self.step(held, unheard, AfterCommit::EndLease).await?;

@@ -111,7 +111,7 @@ impl Parts {
         let candidate = held.job.candidate();
         let now = self.clock.now();
         self.health
-            .may_ask(&candidate.provider, &topic(&held.job), now)
+            .may_ask(&candidate.account(), &topic(&held.job), now)
     }
 
     async fn send_submit(&self, held: &Held) -> Result<Submitted, Failure> {

@@ -20,6 +20,7 @@ use filmgate_core::request::{ModelId, ProviderName, Request};
 use filmgate_core::time::UnixTime;
 use filmgate_engine::clock::{Clock, FakeClock};
 use filmgate_engine::keys::Bootstrap;
+use filmgate_engine::seal::MasterKey;
 use filmgate_engine::upstream::AnswerBody;
 use filmgate_engine::{
     Account, AdmitError, Admitted, Ask, BillingConfig, CallbackKey, Caller, Engine, EngineConfig,
@@ -301,6 +302,7 @@ impl House {
             billing: house.setup.billing,
             retention: house.setup.retention,
             callback_key: CallbackKey::new([7; 32]),
+            master: MasterKey::new(&[7; 32]),
         });
         Self { engine, ..house }
     }
@@ -469,6 +471,7 @@ fn wire(
         billing: setup.billing,
         retention: setup.retention,
         callback_key: CallbackKey::new([7; 32]),
+        master: MasterKey::new(&[7; 32]),
     })
 }
 

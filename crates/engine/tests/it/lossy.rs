@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filmgate_core::action::Action;
-use filmgate_core::id::{ActionId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::id::{
+    ActionId, GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId,
+};
 use filmgate_core::job::{Attempt, Job, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::money::Delta;
+use filmgate_core::provider_key::ProviderKey;
 use filmgate_core::repeat::Answer;
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use filmgate_store::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
     Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
+    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, UsageFilter,
+    UsageRow,
 };
 use tokio::sync::broadcast;
 
@@ -132,6 +136,11 @@ hand_on! {
     change_key(id: KeyId, change: KeyChange, now: UnixTime, deed: Deed) -> Result<Option<Result<Key, ResetWithoutLimit>>, StoreError>;
     rotate_key(id: KeyId, secret_sha256: [u8; 32], previous_until: UnixTime, deed: Deed) -> Result<Once<Option<Key>>, StoreError>;
     revoke_key(id: KeyId, now: UnixTime, deed: Deed) -> Result<Option<Key>, StoreError>;
+    insert_provider_key(key: StoredProviderKey, deed: Deed) -> Result<Once<Inserted>, StoreError>;
+    load_provider_key(id: ProviderKeyId) -> Result<Option<StoredProviderKey>, StoreError>;
+    provider_keys(workspace: WorkspaceId) -> Result<Vec<ProviderKey>, StoreError>;
+    rotate_provider_key(id: ProviderKeyId, sealed: Vec<u8>, hint: String, now: UnixTime, deed: Deed) -> Result<Once<Option<ProviderKey>>, StoreError>;
+    delete_provider_key(id: ProviderKeyId, now: UnixTime, deed: Deed) -> Result<Option<ProviderKey>, StoreError>;
     actions(workspace: Option<WorkspaceId>, after: Option<ActionId>, limit: u32) -> Result<Page<Action>, StoreError>;
     find_binding(workspace: WorkspaceId, route: &str, key: &str, now: UnixTime) -> Result<Option<Bound>, StoreError>;
     keep_sealed(name: &str, sealed: &[u8], now: UnixTime) -> Result<Vec<u8>, StoreError>;

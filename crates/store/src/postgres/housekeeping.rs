@@ -50,10 +50,16 @@ pub(super) async fn prune(db: &mut PgConnection, what: Prune) -> Result<Pruned, 
         .bind(limit)
         .execute(&mut *db)
         .await?;
+    let provider_key_secrets = sqlx::query(sql!("provider_keys/wipe"))
+        .bind(what.provider_keys_before.millis())
+        .bind(limit)
+        .execute(&mut *db)
+        .await?;
     Ok(Pruned {
         bindings: bindings.rows_affected(),
         timeline: timeline.rows_affected(),
         outbox: outbox.rows_affected(),
         deleted_jobs: deleted_jobs.rows_affected(),
+        provider_key_secrets: provider_key_secrets.rows_affected(),
     })
 }

@@ -25,6 +25,7 @@ mod lists;
 mod loads;
 mod objects;
 mod parking;
+mod provider_keys;
 mod repeats;
 mod sealed;
 mod standings;
@@ -40,10 +41,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filmgate_core::action::Action;
-use filmgate_core::id::{ActionId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::id::{
+    ActionId, GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId,
+};
 use filmgate_core::job::{Attempt, Job, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::money::Delta;
+use filmgate_core::provider_key::ProviderKey;
 use filmgate_core::repeat::Answer;
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
@@ -60,7 +64,8 @@ use self::work::Change;
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
     Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
+    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, UsageFilter,
+    UsageRow,
 };
 
 /// The text of `sql/<name>.postgres.sql`.
@@ -534,6 +539,52 @@ impl Store for PostgresStore {
     ) -> Result<Option<Key>, StoreError> {
         let mut db = self.connections.lend().await?;
         retried!(keys::revoke(&mut db, id, now, &deed))
+    }
+
+    async fn insert_provider_key(
+        &self,
+        key: StoredProviderKey,
+        deed: Deed,
+    ) -> Result<Once<Inserted>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        retried!(provider_keys::insert(&mut db, &key, &deed))
+    }
+
+    async fn load_provider_key(
+        &self,
+        id: ProviderKeyId,
+    ) -> Result<Option<StoredProviderKey>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        provider_keys::load(&mut db, id).await
+    }
+
+    async fn provider_keys(&self, workspace: WorkspaceId) -> Result<Vec<ProviderKey>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        provider_keys::list(&mut db, workspace).await
+    }
+
+    async fn rotate_provider_key(
+        &self,
+        id: ProviderKeyId,
+        sealed: Vec<u8>,
+        hint: String,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Once<Option<ProviderKey>>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        retried!(provider_keys::rotate(
+            &mut db, id, &sealed, &hint, now, &deed
+        ))
+    }
+
+    async fn delete_provider_key(
+        &self,
+        id: ProviderKeyId,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Option<ProviderKey>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        retried!(provider_keys::delete(&mut db, id, now, &deed))
     }
 
     async fn actions(

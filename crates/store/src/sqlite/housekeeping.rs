@@ -37,6 +37,10 @@ pub(super) fn prune(db: &Connection, what: Prune) -> Result<Pruned, StoreError> 
         timeline: remove(sql!("housekeeping/old_timeline"), &history)?,
         outbox: remove(sql!("housekeeping/old_outbox"), &history)?,
         deleted_jobs: empty_deleted(db, what)?,
+        provider_key_secrets: remove(
+            sql!("provider_keys/wipe"),
+            &what.provider_keys_before.millis(),
+        )?,
     })
 }
 

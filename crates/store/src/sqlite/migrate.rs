@@ -13,6 +13,9 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!("../../migrations/sqlite/0001_initial.sql")),
     M::up(include_str!("../../migrations/sqlite/0002_money.sql")),
     M::up(include_str!("../../migrations/sqlite/0003_stuck_work.sql")),
+    M::up(include_str!(
+        "../../migrations/sqlite/0004_provider_keys.sql"
+    )),
 ];
 
 /// Brings the file up to this release's schema.

@@ -26,6 +26,7 @@ mod loads;
 mod objects;
 mod outbox;
 mod parking;
+mod provider_keys;
 mod repeats;
 mod sealed;
 mod standings;
@@ -40,10 +41,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use filmgate_core::action::Action;
-use filmgate_core::id::{ActionId, GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
+use filmgate_core::id::{
+    ActionId, GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId,
+};
 use filmgate_core::job::{Attempt, Job, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::money::Delta;
+use filmgate_core::provider_key::ProviderKey;
 use filmgate_core::repeat::Answer;
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
@@ -61,7 +65,8 @@ use self::writer::{Lane, Writer};
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
     Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, UsageFilter, UsageRow,
+    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, UsageFilter,
+    UsageRow,
 };
 
 /// More than there are statements, so that none is ever prepared twice on a connection.
@@ -594,6 +599,57 @@ impl Store for SqliteStore {
     ) -> Result<Option<Key>, StoreError> {
         self.writer
             .run(Lane::New, move |db| keys::revoke(db, id, now, &deed))
+            .await
+    }
+
+    async fn insert_provider_key(
+        &self,
+        key: StoredProviderKey,
+        deed: Deed,
+    ) -> Result<Once<Inserted>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| provider_keys::insert(db, &key, &deed))
+            .await
+    }
+
+    async fn load_provider_key(
+        &self,
+        id: ProviderKeyId,
+    ) -> Result<Option<StoredProviderKey>, StoreError> {
+        self.readers.point(|db| provider_keys::load(db, id)).await
+    }
+
+    async fn provider_keys(&self, workspace: WorkspaceId) -> Result<Vec<ProviderKey>, StoreError> {
+        self.readers
+            .point(|db| provider_keys::list(db, workspace))
+            .await
+    }
+
+    async fn rotate_provider_key(
+        &self,
+        id: ProviderKeyId,
+        sealed: Vec<u8>,
+        hint: String,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Once<Option<ProviderKey>>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| {
+                provider_keys::rotate(db, id, &sealed, &hint, now, &deed)
+            })
+            .await
+    }
+
+    async fn delete_provider_key(
+        &self,
+        id: ProviderKeyId,
+        now: UnixTime,
+        deed: Deed,
+    ) -> Result<Option<ProviderKey>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| {
+                provider_keys::delete(db, id, now, &deed)
+            })
             .await
     }
 

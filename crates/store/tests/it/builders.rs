@@ -10,7 +10,7 @@ use filmgate_core::asset::{Asset, Thumbnail};
 use filmgate_core::failure::{Billed, Failure, FailureCode};
 use filmgate_core::frame_size::FrameSize;
 use filmgate_core::id::{
-    ActionId, AssetId, Entropy, GenerationId, HoldId, KeyId, VideoId, WorkspaceId,
+    ActionId, AssetId, Entropy, GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId,
 };
 use filmgate_core::job::{
     Abandoned, Admission, AmbiguousSubmit, Candidate, Event, Expectation, HoldTerms, Job, Mode,
@@ -154,6 +154,7 @@ pub(crate) struct Video {
     markup: BasisPoints,
     abandoned: Abandoned,
     retention: Option<Duration>,
+    credential: Option<ProviderKeyId>,
 }
 
 impl Video {
@@ -171,6 +172,7 @@ impl Video {
             markup: BasisPoints(0),
             abandoned: Abandoned::User,
             retention: None,
+            credential: None,
         }
     }
 
@@ -178,6 +180,15 @@ impl Video {
     pub(crate) fn kept_for(self, retention: Duration) -> Self {
         Self {
             retention: Some(retention),
+            ..self
+        }
+    }
+
+    /// Paid for by the workspace itself.
+    pub(crate) fn on_own_credential(self, credential: ProviderKeyId) -> Self {
+        Self {
+            credential: Some(credential),
+            hold: None,
             ..self
         }
     }
@@ -301,11 +312,16 @@ impl Video {
             created_at: self.at,
             origin: "http://127.0.0.1".into(),
             request: Arc::new(self.request),
-            route: self.providers.iter().map(|name| candidate(name)).collect(),
+            route: self
+                .providers
+                .iter()
+                .map(|name| candidate(name, self.credential))
+                .collect(),
             dropped: Vec::new(),
             terms: Terms {
                 mode: Mode::Metered,
                 markup: self.markup,
+                byok_fee: BasisPoints(0),
                 abandoned: self.abandoned,
                 ambiguous_submit: AmbiguousSubmit::Fail,
                 retention_seconds: self.retention.map(|kept| kept.as_secs()),
@@ -338,7 +354,7 @@ impl Video {
     }
 }
 
-fn candidate(name: &str) -> Candidate {
+fn candidate(name: &str, credential: Option<ProviderKeyId>) -> Candidate {
     Candidate {
         provider: ProviderName(name.to_owned()),
         native_model: "native".into(),
@@ -351,6 +367,7 @@ fn candidate(name: &str) -> Candidate {
         quote: Some(nanos(40_000_000)),
         submit_repeat: SubmitRepeat::Lookup,
         left_out: Vec::new(),
+        credential,
     }
 }
 

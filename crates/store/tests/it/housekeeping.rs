@@ -25,6 +25,7 @@ fn pruning(now: UnixTime, kept: Duration) -> Prune {
         now,
         history_before: now.minus(kept),
         deleted_before: now.minus(kept),
+        provider_keys_before: now,
         limit: 100,
     }
 }

@@ -23,6 +23,7 @@ mod parking;
 mod places;
 mod postgres_database;
 mod postgres_processes;
+mod provider_keys;
 mod repeats;
 mod sqlite_file;
 mod sqlite_upgrade;

@@ -27,7 +27,7 @@ async fn of_processes_that_start_at_once_one_brings_the_schema_up_to_date() {
     }
     let applied =
         database.ask("SELECT count(*), count(*) FILTER (WHERE success) FROM _sqlx_migrations");
-    assert_eq!(applied, "1|1");
+    assert_eq!(applied, "2|2");
     assert_eq!(database.ask("SELECT count(*) FROM processes"), "0");
 }
 
@@ -44,7 +44,7 @@ async fn a_database_of_a_newer_release_is_refused() {
             refused,
             Err(StoreError::Newer {
                 found: 1000,
-                known: 1
+                known: 2
             })
         ),
         "{refused:?}"

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use filmgate_catalogue::{AudioMode, Model, ModelStatus, Pair};
 use filmgate_core::money::Nanos;
+use filmgate_engine::provider_keys::OwnAccounts;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -69,7 +70,7 @@ pub(crate) struct ModelView {
 pub(crate) struct PairView {
     /// As `provider.only` and its kin name it.
     id: String,
-    /// It is configured here.
+    /// It is configured here, with a credential of the operator's or of the caller's workspace.
     available: bool,
     input_types: Vec<&'static str>,
     output_types: Vec<&'static str>,
@@ -119,16 +120,17 @@ pub(crate) struct PriceView {
 )]
 pub(crate) async fn models(
     State(api): State<Shared>,
-    Reader(_key): Reader,
+    Reader(caller): Reader,
     query: Query,
 ) -> Result<Response, ApiError> {
     let filter = Filter::read(&query)?;
+    let own = api.engine.own_accounts(caller.workspace).await?;
     let data = api
         .engine
         .catalogue()
         .models()
         .iter()
-        .map(|model| ModelView::of(&api, model))
+        .map(|model| ModelView::of(&api, &own, model))
         .filter(|model| filter.fits(model))
         .collect();
     Ok(json(ModelList {
@@ -138,11 +140,11 @@ pub(crate) async fn models(
 }
 
 impl ModelView {
-    fn of(api: &Api, model: &Model) -> Self {
+    fn of(api: &Api, own: &OwnAccounts, model: &Model) -> Self {
         let providers: Vec<PairView> = model
             .pairs
             .iter()
-            .map(|pair| PairView::of(api, pair))
+            .map(|pair| PairView::of(api, own, pair))
             .collect();
         let retired = model.status == ModelStatus::Retired;
         let merged = |of: fn(&PairView) -> &Vec<&'static str>| {
@@ -190,7 +192,7 @@ impl ModelView {
 }
 
 impl PairView {
-    fn of(api: &Api, pair: &Pair) -> Self {
+    fn of(api: &Api, own: &OwnAccounts, pair: &Pair) -> Self {
         let capabilities = &pair.capabilities;
         let detail = detail(capabilities);
         let supported: Vec<&'static str> = detail.keys().copied().collect();
@@ -216,7 +218,7 @@ impl PairView {
         };
         Self {
             id: pair.provider.0.clone(),
-            available: api.engine.has_account(&pair.provider),
+            available: api.engine.has_account(&pair.provider) || own.contains_key(&pair.provider),
             input_types,
             output_types,
             supported_parameters: supported.clone(),

@@ -95,7 +95,7 @@ impl From<&routing::Dropped> for Dropped {
 )]
 pub(crate) async fn quote(
     State(api): State<Shared>,
-    _member: Member,
+    Member(caller): Member,
     mut body: Create,
 ) -> Result<Response, ApiError> {
     let _room = body.room.take();
@@ -103,7 +103,8 @@ pub(crate) async fn quote(
     let request = lowered.ask.request;
     let quotation = api
         .engine
-        .quote(&request)
+        .quote(caller.workspace, &request)
+        .await
         .map_err(|error| create::refused(&api, error, &request, &lowered.input_paths))?;
     Ok(json(Quote {
         quote_nanos: quotation.quote.map(Nanos::get),

@@ -58,6 +58,7 @@ pub(crate) struct Usage {
     /// Dollars, printed exactly from the integer; null while billing is pending and for an unpriced model.
     #[schema(required, value_type = Option<f64>, example = 0.04)]
     cost: Option<Box<RawValue>>,
+    /// The workspace paid the provider itself: `cost` is the operator's fee.
     is_byok: bool,
     /// Seconds of all delivered outputs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,7 +130,7 @@ impl Usage {
         };
         Some(Self {
             cost: cost.map(exact_number),
-            is_byok: false,
+            is_byok: job.admission.is_byok(),
             seconds: millis.map(seconds),
         })
     }
