@@ -1,22 +1,25 @@
-//! Models that an operator declares for a provider of their own, beside those that this release ships.
+//! Models that an operator declares beside those that this release ships, and what an operator changes about those.
 //!
 //! Not here: reading them from the configuration (`cli`), what the provider's dialect has no word for (`providers`).
 
 use std::fmt;
 
+use filmgate_core::calendar::Day;
 use filmgate_core::frame_size::FrameSize;
-use filmgate_core::money::Nanos;
-use filmgate_core::pricing::Tariff;
+use filmgate_core::pricing::{Rule, Tariff};
 use filmgate_core::request::{InputRole, MediaKind, ModelId, ProviderName};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::Catalogue;
-use crate::capability::{AudioMode, Capabilities, InputSlot, OfferedSize, SeedRange};
+use crate::capability::{
+    AudioMode, Capabilities, InputSlot, OfferedSize, SeedRange, ratio_name, resolution_name,
+};
 use crate::check::{self, Part};
 use crate::durations::{Durations, Lengths};
-use crate::model::{Model, ModelStatus, Pair, resolution};
+use crate::file::Price;
+use crate::model::{Model, ModelStatus, Pair};
 
 /// Models of this maker are drawn by the built-in provider, and promise that.
 const OURS: &str = "filmgate/";
@@ -47,8 +50,22 @@ pub struct Declared {
     pub first_frame: bool,
     pub max_samples: u32,
     pub passthrough: Vec<String>,
-    /// For each second of each output; `None`: no price is known.
-    pub price: Option<Nanos>,
+    /// None: no price is known.
+    pub prices: Vec<Price>,
+}
+
+/// What an operator changes about a model of this release at one provider. What is not said stays as it is.
+#[derive(Debug, Clone)]
+pub struct Adjusted {
+    pub id: String,
+    pub provider: ProviderName,
+    /// Whether the provider is asked for it at all.
+    pub enabled: bool,
+    /// The vendor's name for every order of it.
+    pub native_model: Option<String>,
+    pub retires_on: Option<Day>,
+    /// In place of all prices it has.
+    pub prices: Option<Vec<Price>>,
 }
 
 /// `[4, 8]`, whose first is the default, or `{ min = 1, max = 16, default = 5 }`.
@@ -120,7 +137,9 @@ impl Catalogue {
                     id: ModelId(one.id.clone()),
                     aliases: Vec::new(),
                     name: one.name.clone().unwrap_or_else(|| one.id.clone()),
+                    family: None,
                     status: ModelStatus::Active,
+                    retires_on: None,
                     pairs: vec![pair],
                 }),
             }
@@ -128,7 +147,65 @@ impl Catalogue {
         if !faults.is_empty() {
             return Err(faults);
         }
-        Ok(Self::of(models).expect("what was declared passed the same checks one by one"))
+        Ok(Self::of(models))
+    }
+
+    /// Whether the provider of this name has the model of this id.
+    pub fn has_pair(&self, id: &str, provider: &str) -> bool {
+        self.models.iter().any(|model| {
+            model.id.0 == id && model.pairs.iter().any(|pair| pair.provider.0 == provider)
+        })
+    }
+
+    /// These models with what is changed about them, or everything that stands against it. A model that no provider is
+    /// asked for any more stays, and is not available.
+    pub fn adjusted(self, all: &[Adjusted]) -> Result<Self, Vec<DeclaredFault>> {
+        let mut models = self.models;
+        let mut faults = Vec::new();
+        for (at, one) in all.iter().enumerate() {
+            let mut fault = |key, why| faults.push(DeclaredFault { at, key, why });
+            let again = all[..at]
+                .iter()
+                .any(|other| (&other.id, &other.provider) == (&one.id, &one.provider));
+            let mut pairs = models
+                .iter_mut()
+                .filter(|model| model.id.0 == one.id)
+                .flat_map(|model| &mut model.pairs);
+            let Some(pair) = pairs
+                .find(|pair| pair.provider == one.provider)
+                .filter(|_| !again)
+            else {
+                let twice = format!("{} changes {:?} twice, or has it not", one.provider, one.id);
+                fault("id", twice);
+                continue;
+            };
+            if let Some(native) = &one.native_model {
+                if native.is_empty() {
+                    fault("native_model_id", "it is empty".to_owned());
+                }
+                pair.native_model.clone_from(native);
+                pair.endpoints.clear();
+            }
+            pair.retires_on = one.retires_on.or(pair.retires_on);
+            if let Some(prices) = &one.prices {
+                pair.tariff.rules = prices.iter().cloned().map(Rule::from).collect();
+            }
+            for (part, why) in check::pair(pair) {
+                fault(key(part), why);
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        for model in &mut models {
+            let off = |pair: &Pair| {
+                all.iter().any(|one| {
+                    !one.enabled && one.id == model.id.0 && one.provider == pair.provider
+                })
+            };
+            model.pairs.retain(|pair| !off(pair));
+        }
+        Ok(Self::of(models))
     }
 }
 
@@ -148,40 +225,46 @@ fn unfit_id(id: &str) -> Option<String> {
 
 fn pair(declared: &Declared) -> Pair {
     let sizes = declared.sizes.iter().map(|size| OfferedSize {
-        size: *size,
-        resolution: resolution(*size),
-        aspect_ratio: ratio_name(*size),
+        size: Some(*size),
+        resolution: Some(resolution_name(*size)),
+        aspect_ratio: Some(ratio_name(*size)),
     });
-    let first_frame = InputSlot {
-        kind: MediaKind::Image,
-        role: InputRole::FirstFrame,
-        max: 1,
-    };
-    let none = FrameSize::new(0, 0);
+    let first_frame = InputSlot::of(MediaKind::Image, InputRole::FirstFrame, 1);
     Pair {
         provider: declared.provider.clone(),
         native_model: declared.native_model.clone(),
+        endpoints: Vec::new(),
+        retires_on: None,
         capabilities: Capabilities {
             duration: declared.durations.clone().into(),
             sizes: sizes.collect(),
-            default_size: declared.sizes.first().copied().unwrap_or(none),
             audio: declared.audio,
             audio_by_default: false,
+            quality: Vec::new(),
+            fps: Vec::new(),
             seed: declared.seed.0,
             negative_prompt: declared.negative_prompt,
+            negative_prompt_max_chars: None,
+            prompt_max_chars: None,
+            enhance_prompt: false,
+            compression_quality: false,
+            person_generation: Vec::new(),
+            resize_mode: Vec::new(),
             max_samples: declared.max_samples,
             inputs: declared
                 .first_frame
                 .then_some(first_frame)
                 .into_iter()
                 .collect(),
+            max_inputs: None,
             passthrough: declared.passthrough.clone(),
-            prompt_max_chars: None,
             modes: Vec::new(),
-            fps: None,
             constraints: Vec::new(),
         },
-        tariff: declared.price.map(Tariff::by_output_second),
+        tariff: Tariff {
+            rules: declared.prices.iter().cloned().map(Rule::from).collect(),
+            ..Tariff::default()
+        },
     }
 }
 
@@ -194,35 +277,9 @@ const fn key(part: Part) -> &'static str {
         Part::Seed => "seed",
         Part::Passthrough => "passthrough",
         Part::Tariff => "price",
+        // What a declaration has no key for cannot be wrong in it.
+        Part::Quality | Part::Fps | Part::Inputs | Part::Constraints | Part::Endpoints => "id",
     }
-}
-
-/// The ratio by the name people ask for it. Models round their sides to multiples of 16 or 32, so that 832x480 is
-/// meant as 16:9 and is not quite.
-fn ratio_name(size: FrameSize) -> String {
-    const NAMED: [(u32, u32); 9] = [
-        (16, 9),
-        (9, 16),
-        (1, 1),
-        (4, 3),
-        (3, 4),
-        (3, 2),
-        (2, 3),
-        (21, 9),
-        (9, 21),
-    ];
-    const MOST_OFF: f64 = 0.03;
-    let ratio = f64::from(size.width) / f64::from(size.height.max(1));
-    let off =
-        |(width, height): &(u32, u32)| (ratio * f64::from(*height) / f64::from(*width) - 1.0).abs();
-    NAMED
-        .iter()
-        .filter(|named| off(named) <= MOST_OFF)
-        .min_by(|a, b| off(a).total_cmp(&off(b)))
-        .map_or_else(
-            || size.aspect_ratio(),
-            |(width, height)| format!("{width}:{height}"),
-        )
 }
 
 impl From<DeclaredDurations> for Durations {
@@ -231,15 +288,12 @@ impl From<DeclaredDurations> for Durations {
             DeclaredDurations::Listed(mut listed) => {
                 let default = listed.first().copied().unwrap_or(0);
                 listed.sort_unstable();
-                Self {
-                    offered: Lengths::Listed(listed),
-                    default,
-                }
+                Self::of(Lengths::Listed(listed), default)
             }
-            DeclaredDurations::Range { min, max, default } => Self {
-                offered: Lengths::Range { min, max },
-                default: default.unwrap_or(USUAL_SECONDS.min(max).max(min)),
-            },
+            DeclaredDurations::Range { min, max, default } => Self::of(
+                Lengths::Range { min, max },
+                default.unwrap_or(USUAL_SECONDS.min(max).max(min)),
+            ),
         }
     }
 }
@@ -300,7 +354,9 @@ impl<'de> Deserialize<'de> for DeclaredSeed {
 
 #[cfg(test)]
 mod tests {
+    use filmgate_core::pricing::Meter;
     use filmgate_core::request::Request;
+    use filmgate_core::time::UnixTime;
 
     use super::*;
 
@@ -318,7 +374,7 @@ mod tests {
             first_frame: true,
             max_samples: 2,
             passthrough: vec!["guidance_scale".into()],
-            price: "0.02".parse().ok(),
+            prices: vec![Price::of(Meter::OutputSecond, "0.02".parse().unwrap())],
         }
     }
 
@@ -445,16 +501,47 @@ mod tests {
     }
 
     #[test]
-    fn a_size_goes_by_the_ratio_people_ask_for() {
-        for (width, height, name) in [
-            (1280, 704, "16:9"),
-            (480, 832, "9:16"),
-            (1024, 1024, "1:1"),
-            (720, 480, "3:2"),
-            (1000, 300, "10:3"),
-        ] {
-            assert_eq!(ratio_name(FrameSize::new(width, height)), name);
-        }
+    fn a_model_of_this_release_is_changed_where_its_operator_says_so() {
+        let adjusted = |change: fn(&mut Adjusted)| {
+            let mut one = Adjusted {
+                id: "filmgate/testcard".into(),
+                provider: ProviderName("testcard".into()),
+                enabled: true,
+                native_model: None,
+                retires_on: None,
+                prices: None,
+            };
+            change(&mut one);
+            Catalogue::built_in().unwrap().adjusted(&[one])
+        };
+        let pairs = |catalogue: Catalogue| {
+            let model = catalogue.find(&ModelId("testcard".into())).unwrap();
+            model.pairs.clone()
+        };
+        let dearer = adjusted(|one| {
+            let price = Price::of(Meter::OutputVideo, "0.5".parse().unwrap());
+            one.prices = Some(vec![price]);
+        });
+        let pair = &pairs(dearer.unwrap())[0];
+        assert_eq!(pair.tariff.rules.len(), 1);
+        assert_eq!(pair.tariff.rules[0].price_nanos.get(), 500_000_000);
+        assert_eq!(pair.native_model, "testcard");
+        let renamed = adjusted(|one| one.native_model = Some("testcard-2".into()));
+        assert_eq!(pairs(renamed.unwrap())[0].native_model, "testcard-2");
+        let off = adjusted(|one| one.enabled = false);
+        assert!(pairs(off.unwrap()).is_empty());
+        let ended = adjusted(|one| one.retires_on = "2026-12-01".parse().ok());
+        let day = |text: &str| text.parse::<Day>().unwrap().start();
+        let pair = &pairs(ended.unwrap())[0];
+        assert!(!pair.has_ended(UnixTime::from_millis(day("2026-12-01").millis() - 1)));
+        assert!(pair.has_ended(day("2026-12-01")));
+        let twice = adjusted(|one| {
+            let price = Price::of(Meter::OutputSecond, "0.5".parse().unwrap());
+            one.prices = Some(vec![price.clone(), price]);
+        });
+        assert_eq!(twice.unwrap_err()[0].key, "price");
+        let absent = adjusted(|one| one.id = "filmgate/other".into());
+        assert_eq!(absent.unwrap_err()[0].key, "id");
     }
 
     #[test]
@@ -462,9 +549,9 @@ mod tests {
         let default = |min, max, default| {
             Durations::from(DeclaredDurations::Range { min, max, default }).default
         };
-        assert_eq!(default(1, 16, None), 4);
-        assert_eq!(default(5, 16, None), 5);
-        assert_eq!(default(1, 3, None), 3);
-        assert_eq!(default(1, 16, Some(9)), 9);
+        assert_eq!(default(1, 16, None), Some(4));
+        assert_eq!(default(5, 16, None), Some(5));
+        assert_eq!(default(1, 3, None), Some(3));
+        assert_eq!(default(1, 16, Some(9)), Some(9));
     }
 }

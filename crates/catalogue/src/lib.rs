@@ -7,13 +7,20 @@ mod capability;
 mod check;
 mod declared;
 mod durations;
+mod file;
 mod model;
+mod nearest;
+mod resolve;
 
-pub use capability::{AudioMode, Capabilities, InputSlot, OfferedSize, SeedRange};
-pub use check::CatalogueError;
-pub use declared::{Declared, DeclaredDurations, DeclaredFault, DeclaredSeed};
+#[cfg(test)]
+mod quotes;
+
+pub use capability::{AudioMode, Capabilities, Constraint, InputSlot, OfferedSize, SeedRange};
+pub use check::{CatalogueFault, CatalogueFaults};
+pub use declared::{Adjusted, Declared, DeclaredDurations, DeclaredFault, DeclaredSeed};
 pub use durations::{Durations, Lengths};
-pub use model::{Model, ModelStatus, Pair};
+pub use file::Price;
+pub use model::{Endpoint, Model, ModelStatus, Pair};
 
 use std::collections::BTreeMap;
 
@@ -22,8 +29,20 @@ use filmgate_core::request::ModelId;
 /// A file for each maker.
 const BUILT_IN: &[(&str, &str)] = &[
     ("filmgate.toml", include_str!("../data/filmgate.toml")),
+    ("alibaba.toml", include_str!("../data/alibaba.toml")),
+    (
+        "black-forest-labs.toml",
+        include_str!("../data/black-forest-labs.toml"),
+    ),
+    ("bytedance.toml", include_str!("../data/bytedance.toml")),
     ("google.toml", include_str!("../data/google.toml")),
+    ("kling.toml", include_str!("../data/kling.toml")),
+    ("lightricks.toml", include_str!("../data/lightricks.toml")),
+    ("luma.toml", include_str!("../data/luma.toml")),
+    ("minimax.toml", include_str!("../data/minimax.toml")),
+    ("openai.toml", include_str!("../data/openai.toml")),
     ("runway.toml", include_str!("../data/runway.toml")),
+    ("xai.toml", include_str!("../data/xai.toml")),
 ];
 
 /// All models, by id and by alias.
@@ -35,30 +54,58 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// The models this release ships.
-    pub fn built_in() -> Result<Self, CatalogueError> {
+    pub fn built_in() -> Result<Self, CatalogueFaults> {
         Self::read(BUILT_IN)
     }
 
     /// Reads and checks `files` of a name and a text each.
-    pub fn read(files: &[(&str, &str)]) -> Result<Self, CatalogueError> {
+    pub fn read(files: &[(&str, &str)]) -> Result<Self, CatalogueFaults> {
         let mut models = Vec::new();
-        for (file, text) in files {
-            models.extend(model::read(file, text)?);
-        }
-        Self::of(models)
-    }
-
-    fn of(models: Vec<Model>) -> Result<Self, CatalogueError> {
         let mut by_name = BTreeMap::new();
-        for (at, model) in models.iter().enumerate() {
-            check::model(model)?;
-            for name in std::iter::once(&model.id.0).chain(&model.aliases) {
-                if by_name.insert(name.clone(), at).is_some() {
-                    return Err(CatalogueError::Duplicate { name: name.clone() });
+        let mut faults = Vec::new();
+        for (file, text) in files {
+            let mut fault = |place: &str, why: String| {
+                let place = [file, place].join(": ");
+                let place = place.trim_end_matches(": ").to_owned();
+                faults.push(CatalogueFault { place, why });
+            };
+            let read = file::read(text).unwrap_or_else(|wrong| {
+                for (place, why) in wrong {
+                    fault(&place, why);
                 }
+                Vec::new()
+            });
+            for model in read {
+                let id = &model.id.0;
+                for (pair, why) in check::model(&model) {
+                    match pair {
+                        Some(pair) => fault(&format!("{id}: {}", pair.provider), why),
+                        None => fault(id, why),
+                    }
+                }
+                for name in std::iter::once(id).chain(&model.aliases) {
+                    if by_name.insert(name.clone(), models.len()).is_some() {
+                        fault(id, format!("{name} stands for two models"));
+                    }
+                }
+                models.push(model);
             }
         }
-        Ok(Self { models, by_name })
+        if faults.is_empty() {
+            Ok(Self { models, by_name })
+        } else {
+            Err(CatalogueFaults(faults))
+        }
+    }
+
+    /// Of models that passed the checks.
+    fn of(models: Vec<Model>) -> Self {
+        let names = models.iter().enumerate().flat_map(|(at, model)| {
+            let names = std::iter::once(&model.id.0).chain(&model.aliases);
+            names.map(move |name| (name.clone(), at))
+        });
+        let by_name = names.collect();
+        Self { models, by_name }
     }
 
     pub fn models(&self) -> &[Model] {
@@ -69,26 +116,12 @@ impl Catalogue {
     pub fn find(&self, name: &ModelId) -> Option<&Model> {
         self.by_name.get(&name.0).map(|at| &self.models[*at])
     }
-
-    /// The model whose name is most like `name`, for an error message.
-    pub fn nearest(&self, name: &str) -> Option<&Model> {
-        let likeness = |model: &&Model| {
-            let tail = |text: &str| text.rsplit('/').next().unwrap_or_default().to_lowercase();
-            let (a, b) = (tail(name), tail(&model.id.0));
-            a.chars()
-                .zip(b.chars())
-                .take_while(|(left, right)| left == right)
-                .count()
-        };
-        self.models
-            .iter()
-            .filter(|model| model.status != ModelStatus::Retired)
-            .max_by_key(likeness)
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use filmgate_core::time::UnixTime;
+
     use super::*;
 
     #[test]
@@ -100,7 +133,11 @@ mod tests {
         assert_eq!(model.pairs[0].capabilities.sizes.len(), 15);
         assert!(catalogue.find(&ModelId("testcard".into())).is_some());
         assert_eq!(
-            catalogue.nearest("filmgate/testcart").unwrap().id.0,
+            catalogue
+                .nearest("filmgate/testcart", UnixTime::default())
+                .unwrap()
+                .id
+                .0,
             "filmgate/testcard"
         );
     }
@@ -108,9 +145,14 @@ mod tests {
     #[test]
     fn an_id_that_stands_twice_is_refused() {
         let (_, text) = BUILT_IN[0];
-        assert!(matches!(
-            Catalogue::read(&[("a", text), ("b", text)]),
-            Err(CatalogueError::Duplicate { .. })
-        ));
+        let CatalogueFaults(faults) = Catalogue::read(&[("a", text), ("b", text)]).unwrap_err();
+        let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "b: filmgate/testcard: filmgate/testcard stands for two models",
+                "b: filmgate/testcard: testcard stands for two models"
+            ]
+        );
     }
 }

@@ -3,7 +3,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::request::{InputRole, MediaKind, Request, Shape};
+use crate::request::{Input, InputRole, MediaKind, Request, Shape};
+
+/// The `reference_type` of a picture with a place in time.
+pub const KEYFRAME: &str = "keyframe";
+/// How soon the provider works on an order that says nothing of it.
+pub const STANDARD: &str = "standard";
+/// What a token of a prompt is taken to be.
+const BYTES_A_TOKEN: usize = 4;
 
 /// What is made of what.
 #[derive(
@@ -34,6 +41,9 @@ pub enum Fact {
     AspectRatio,
     /// Whole seconds.
     Duration,
+    /// The model chooses the length.
+    DurationAuto,
+    Fps,
     Audio,
     Quality,
     HasFirstFrame,
@@ -43,7 +53,11 @@ pub enum Fact {
     HasAudioInput,
     /// A reference picture or clip.
     HasReferenceVisual,
+    /// Pictures with a place in time.
+    Keyframes,
+    Loop,
     Hdr,
+    /// How soon the provider works on it: `standard`, `flex`, `batch`.
     Tier,
     VoiceControl,
 }
@@ -66,15 +80,10 @@ pub struct Condition {
 /// What is known of one order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Facts {
-    pub mode: Mode,
-    /// Canonical lower-case name, such as `720p`.
-    pub resolution: Option<String>,
-    pub aspect_ratio: Option<String>,
-    pub quality: Option<String>,
+    /// What is reckoned with: the dearest, where the inputs or the model decide.
     pub shape: Shape,
-    /// Frames a second, where the model has a fixed number of them.
-    pub fps: Option<u32>,
-    /// Length of each input clip in milliseconds.
+    pub duration_auto: bool,
+    /// Length of each input clip in milliseconds; 0 where nobody has said.
     pub clips_ms: Vec<u64>,
     pub images: u32,
     /// Length of all input sound in milliseconds.
@@ -85,44 +94,95 @@ pub struct Facts {
     pub has_last_frame: bool,
     pub has_audio: bool,
     pub has_reference_visual: bool,
+    pub has_keyframes: bool,
+    pub loops: bool,
+    pub hdr: bool,
+    pub voice_control: bool,
+    /// `None`: standard.
+    pub tier: Option<String>,
 }
 
 impl Mode {
+    pub const ALL: [Self; 11] = [
+        Self::TextToVideo,
+        Self::ImageToVideo,
+        Self::FirstLastFrame,
+        Self::ReferenceToVideo,
+        Self::VideoEdit,
+        Self::VideoExtend,
+        Self::VideoRemix,
+        Self::VideoReframe,
+        Self::AudioToVideo,
+        Self::MotionControl,
+        Self::Performance,
+    ];
+
+    /// What is made of a source clip; which of them, its `reference_type` may tell.
+    pub const OF_A_CLIP: [Self; 6] = [
+        Self::VideoEdit,
+        Self::VideoExtend,
+        Self::VideoRemix,
+        Self::VideoReframe,
+        Self::MotionControl,
+        Self::Performance,
+    ];
+
     /// What `request` asks for by its inputs, of `offered`, whose first is meant where several fit.
     pub fn of(request: &Request, offered: &[Self]) -> Self {
-        let has = |role| request.inputs.iter().any(|input| input.role == role);
-        let clip = request
-            .inputs
-            .iter()
-            .any(|input| input.kind == MediaKind::Video && input.role == InputRole::Source);
-        let fitting: &[Self] = if clip {
-            &[
-                Self::VideoEdit,
-                Self::VideoExtend,
-                Self::VideoRemix,
-                Self::VideoReframe,
-                Self::MotionControl,
-                Self::Performance,
-            ]
-        } else if has(InputRole::LastFrame) {
-            &[Self::FirstLastFrame, Self::ImageToVideo]
-        } else if has(InputRole::FirstFrame) {
-            &[Self::ImageToVideo, Self::FirstLastFrame]
-        } else if has(InputRole::Reference) {
-            &[Self::ReferenceToVideo, Self::ImageToVideo]
-        } else if has(InputRole::Source) {
-            &[Self::AudioToVideo]
+        let fitting = Self::fitting(request);
+        let wished = request.inputs.iter().find_map(Self::wished);
+        if let Some(wished) = wished.filter(|wished| fitting.contains(wished)) {
+            return wished;
+        }
+        let clip = fitting == Self::OF_A_CLIP;
+        let chosen = if clip {
+            offered.iter().find(|mode| fitting.contains(mode))
         } else {
-            &[Self::TextToVideo]
+            fitting.iter().find(|mode| offered.contains(mode))
         };
-        let offers = offered.iter().find(|mode| fitting.contains(mode));
-        offers.copied().unwrap_or(fitting[0])
+        chosen.copied().unwrap_or(fitting[0])
+    }
+
+    /// What the inputs of `request` are good for, the most telling first.
+    fn fitting(request: &Request) -> Vec<Self> {
+        let has = |role| request.inputs.iter().any(|input| input.role == role);
+        let source = |kind| {
+            let mut inputs = request.inputs.iter();
+            inputs.any(|input| input.kind == kind && input.role == InputRole::Source)
+        };
+        if source(MediaKind::Video) {
+            return Self::OF_A_CLIP.to_vec();
+        }
+        let mut fitting = Vec::new();
+        if source(MediaKind::Audio) {
+            fitting.push(Self::AudioToVideo);
+        }
+        if has(InputRole::LastFrame) {
+            fitting.extend([Self::FirstLastFrame, Self::ImageToVideo]);
+        } else if has(InputRole::FirstFrame) {
+            fitting.extend([Self::ImageToVideo, Self::FirstLastFrame]);
+        } else if has(InputRole::Reference) {
+            fitting.extend([Self::ReferenceToVideo, Self::ImageToVideo]);
+        } else {
+            fitting.push(Self::TextToVideo);
+        }
+        fitting
+    }
+
+    /// What a source clip says it is for, such as `extend`.
+    fn wished(input: &Input) -> Option<Self> {
+        let word = input.reference_type.as_deref()?;
+        let mut modes = Self::OF_A_CLIP.into_iter();
+        modes.find(|mode| {
+            let name = mode.as_str();
+            name == word || name.strip_prefix("video-") == Some(word)
+        })
     }
 }
 
 impl Facts {
-    /// What `request` tells by itself; what was settled for it goes in beside that.
-    pub fn of(request: &Request, mode: Mode, shape: &Shape) -> Self {
+    /// What `request` tells by itself, beside its `shape`.
+    pub fn of(request: &Request, shape: Shape) -> Self {
         let count = |kind| {
             request
                 .inputs
@@ -133,6 +193,9 @@ impl Facts {
         let has = |role| request.inputs.iter().any(|input| input.role == role);
         let has_audio = count(MediaKind::Audio) > 0;
         let ms = |seconds: Option<u32>| seconds.map_or(0, |seconds| u64::from(seconds) * 1000);
+        let passed = |key: &str| request.provider_params.get(key);
+        let switched = |key: &str| passed(key).and_then(serde_json::Value::as_bool) == Some(true);
+        let reference = |input: &&Input| input.role == InputRole::Reference;
         let lengths = |kind| {
             let of_kind = request
                 .inputs
@@ -148,9 +211,7 @@ impl Facts {
         let measured: u64 = lengths(MediaKind::Audio).flatten().sum();
         let all_measured = has_audio && lengths(MediaKind::Audio).all(|length| length.is_some());
         Self {
-            mode,
-            quality: request.quality.clone(),
-            shape: shape.clone(),
+            shape,
             clips_ms,
             images: u32::try_from(count(MediaKind::Image)).unwrap_or(u32::MAX),
             sound_ms: if all_measured {
@@ -158,15 +219,36 @@ impl Facts {
             } else {
                 measured.max(ms(request.input_audio_duration))
             },
+            prompt_tokens: u32::try_from(request.prompt.len().div_ceil(BYTES_A_TOKEN))
+                .unwrap_or(u32::MAX),
             has_first_frame: has(InputRole::FirstFrame),
             has_last_frame: has(InputRole::LastFrame),
             has_audio,
             has_reference_visual: request
                 .inputs
                 .iter()
-                .any(|input| input.role == InputRole::Reference && input.kind != MediaKind::Audio),
+                .filter(reference)
+                .any(|input| input.kind != MediaKind::Audio),
+            has_keyframes: request
+                .inputs
+                .iter()
+                .filter(reference)
+                .any(|input| input.reference_type.as_deref() == Some(KEYFRAME)),
+            loops: switched("loop"),
+            hdr: switched("hdr"),
+            voice_control: ["voice_list", "voice_ids"]
+                .into_iter()
+                .any(|key| passed(key).is_some()),
+            tier: passed("service_tier")
+                .and_then(serde_json::Value::as_str)
+                .filter(|tier| *tier != "default")
+                .map(str::to_owned),
             ..Self::default()
         }
+    }
+
+    pub fn mode(&self) -> Mode {
+        self.shape.mode.unwrap_or_default()
     }
 
     pub fn meet(&self, condition: &Condition) -> bool {
@@ -179,21 +261,27 @@ impl Facts {
         let word = |word: &Option<String>| word.clone().map(FactValue::Word);
         let flag = |flag| Some(FactValue::Flag(flag));
         match fact {
-            Fact::Mode => Some(FactValue::Word(self.mode.as_str().to_owned())),
-            Fact::Resolution => word(&self.resolution),
-            Fact::AspectRatio => word(&self.aspect_ratio),
+            Fact::Mode => Some(FactValue::Word(self.mode().as_str().to_owned())),
+            Fact::Resolution => word(&self.shape.resolution),
+            Fact::AspectRatio => word(&self.shape.aspect_ratio),
             Fact::Duration => self.shape.seconds.map(FactValue::Number),
+            Fact::DurationAuto => flag(self.duration_auto),
+            Fact::Fps => self.shape.fps.map(FactValue::Number),
             Fact::Audio => self.shape.audio.map(FactValue::Flag),
-            Fact::Quality => word(&self.quality),
+            Fact::Quality => word(&self.shape.quality),
             Fact::HasFirstFrame => flag(self.has_first_frame),
             Fact::HasLastFrame => flag(self.has_last_frame),
             Fact::HasImageInput => flag(self.images > 0),
             Fact::HasVideoInput => flag(!self.clips_ms.is_empty()),
             Fact::HasAudioInput => flag(self.has_audio),
             Fact::HasReferenceVisual => flag(self.has_reference_visual),
-            // Nobody can ask for anything else yet.
-            Fact::Hdr | Fact::VoiceControl => flag(false),
-            Fact::Tier => Some(FactValue::Word("standard".to_owned())),
+            Fact::Keyframes => flag(self.has_keyframes),
+            Fact::Loop => flag(self.loops),
+            Fact::Hdr => flag(self.hdr),
+            Fact::VoiceControl => flag(self.voice_control),
+            Fact::Tier => Some(FactValue::Word(
+                self.tier.clone().unwrap_or_else(|| STANDARD.to_owned()),
+            )),
         }
     }
 }
@@ -224,6 +312,8 @@ impl Fact {
             Self::Resolution => "resolution",
             Self::AspectRatio => "aspect_ratio",
             Self::Duration => "duration",
+            Self::DurationAuto => "a length that the model chooses",
+            Self::Fps => "provider_params.fps",
             Self::Audio => "generate_audio",
             Self::Quality => "quality",
             Self::HasFirstFrame => "a first frame",
@@ -232,8 +322,10 @@ impl Fact {
             Self::HasVideoInput => "a clip",
             Self::HasAudioInput => "a sound",
             Self::HasReferenceVisual => "a reference picture or clip",
+            Self::Keyframes => "keyframes",
+            Self::Loop => "loop",
             Self::Hdr => "hdr",
-            Self::Tier => "tier",
+            Self::Tier => "service_tier",
             Self::VoiceControl => "voice_control",
         }
     }
@@ -294,8 +386,22 @@ mod tests {
             Mode::ImageToVideo,
             "where the provider makes no difference"
         );
-        let clip = asking(&[(Video, Source)]);
+        let mut clip = asking(&[(Video, Source)]);
         assert_eq!(Mode::of(&clip, &[Mode::VideoExtend]), Mode::VideoExtend);
+        let both = [Mode::VideoEdit, Mode::VideoExtend];
+        assert_eq!(Mode::of(&clip, &both), Mode::VideoEdit);
+        clip.inputs[0].reference_type = Some("extend".into());
+        assert_eq!(Mode::of(&clip, &both), Mode::VideoExtend);
+        let sung = asking(&[(Audio, Source), (Image, FirstFrame)]);
+        assert_eq!(
+            Mode::of(&sung, &[Mode::ImageToVideo, Mode::AudioToVideo]),
+            Mode::AudioToVideo
+        );
+        assert_eq!(
+            Mode::of(&sung, &[Mode::ImageToVideo]),
+            Mode::ImageToVideo,
+            "a sound goes along where it does not lead"
+        );
     }
 
     #[test]
@@ -306,7 +412,7 @@ mod tests {
         request.input_video_duration = Some(7);
         request.input_audio_duration = Some(9);
         let lengths = |request: &Request| {
-            let facts = Facts::of(request, Mode::VideoEdit, &Shape::default());
+            let facts = Facts::of(request, Shape::default());
             (facts.clips_ms, facts.sound_ms)
         };
         assert_eq!(lengths(&request), (vec![7000], 9000));

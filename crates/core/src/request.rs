@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Mode;
 use crate::frame_size::FrameSize;
 use crate::money::Nanos;
 
@@ -179,13 +180,28 @@ impl Request {
 }
 
 /// What the outputs will be like, settled at admission from the request and the model's defaults.
-/// `None` only where the source clip or the model decides.
+/// `None` where the inputs or the model decide, where the provider has no such choice, or where nobody can tell.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Shape {
     /// Whole seconds.
     pub seconds: Option<u32>,
     pub size: Option<FrameSize>,
     pub audio: Option<bool>,
+    /// Canonical lower-case name, such as `720p`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+    /// `W:H`, or the word by which the provider chooses it itself: `adaptive`, `auto`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aspect_ratio: Option<String>,
+    /// The provider's tier, such as `pro`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quality: Option<String>,
+    /// Frames a second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fps: Option<u32>,
+    /// What is made of what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
 }
 
 /// A picture, clip or sound the client gave; stored, in an admitted job.

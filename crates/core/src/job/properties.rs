@@ -40,6 +40,7 @@ fn candidate(
             seconds: Some(4),
             size: Some(FrameSize::new(1280, 720)),
             audio: Some(false),
+            ..Shape::default()
         },
         quote: priced.then(|| nanos(40_000_000)),
         price,

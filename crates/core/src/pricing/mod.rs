@@ -24,19 +24,52 @@ pub struct PriceRules {
     /// What the inputs cost, whatever comes out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<PriceLine>,
-    #[serde(default, skip_serializing_if = "Length::is_measured")]
-    pub length: Length,
+    // An earlier release called it so.
+    #[serde(default, alias = "length", skip_serializing_if = "is_default")]
+    pub settle_from: SettleFrom,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub charged_on: ChargedOn,
+    /// Seconds that are reckoned with where the model chooses the length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_seconds: Option<u32>,
+    /// No order costs less.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub minimum_nanos: Nanos,
+    /// What one unit costs, where the provider reports those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit_nanos: Option<Nanos>,
 }
 
-/// Which length of an output counts where the provider reports none.
+/// What replaces the quote once the outputs are there. A cost that the provider itself names replaces anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Length {
-    /// The file's, as we measured it.
+pub enum SettleFrom {
+    /// Whatever the provider reports, else the files' length as we measured it.
     #[default]
     Measured,
-    /// What was ordered: the provider charges that, to the second.
-    Ordered,
+    /// Nothing: the provider charges what was ordered, for each output that is delivered.
+    #[serde(alias = "ordered")]
+    Quote,
+    /// Its count of tokens.
+    ProviderTokens,
+    /// The seconds it says it bills.
+    ProviderSeconds,
+    /// Its own units, of one price each.
+    ProviderUnits,
+    /// The cost it names, in dollars.
+    ProviderCost,
+    /// The cost it names, in ten thousand millionths of a dollar.
+    ProviderCostTicks,
+}
+
+/// Which ends a provider charges for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChargedOn {
+    #[default]
+    Success,
+    /// A result that its moderation withheld may be charged too.
+    SuccessOrModerated,
 }
 
 /// One thing that is counted of the outputs, and charged for.
@@ -102,45 +135,66 @@ impl PriceRules {
     pub fn by_output_second(price_nanos: Nanos) -> Self {
         Self {
             meters: vec![Charge::OutputSecond { price_nanos }],
+            ..Self::none()
+        }
+    }
+
+    /// Nothing is charged.
+    fn none() -> Self {
+        Self {
+            meters: Vec::new(),
             inputs: Vec::new(),
-            length: Length::default(),
+            settle_from: SettleFrom::default(),
+            charged_on: ChargedOn::default(),
+            longest_seconds: None,
+            minimum_nanos: Nanos::ZERO,
+            unit_nanos: None,
         }
     }
 
     /// What an order of this shape will cost. `None` where the shape does not tell, or the sum is beyond
     /// any amount.
     pub fn quote(&self, shape: &Shape, samples: u32) -> Option<Vec<PriceLine>> {
-        self.lines(&ordered(shape, samples)?, Margin::None, &Usage::default())
+        let outputs = self.ordered(shape, samples)?;
+        self.lines(&outputs, Margin::None, &Usage::default())
     }
 
     /// What has to be held for it: the quote, and what bills were seen to have on top.
     pub fn reserve(&self, shape: &Shape, samples: u32) -> Option<Nanos> {
-        let lines = self.lines(
-            &ordered(shape, samples)?,
-            Margin::Reserve,
-            &Usage::default(),
-        )?;
-        total(&lines)
+        let outputs = self.ordered(shape, samples)?;
+        total(&self.lines(&outputs, Margin::Reserve, &Usage::default())?)
     }
 
-    /// What the delivered outputs cost: by what the provider reports, else by the length that counts. A cost
-    /// named by the provider itself overrides both.
+    /// What the delivered outputs cost. A cost named by the provider itself overrides everything.
     pub fn settle(&self, shape: &Shape, measured: &Measured, usage: &Usage) -> Option<Nanos> {
         if let Some(cost) = usage.cost {
             return Some(cost);
         }
+        let usage = self.settle_from.heeded(usage);
+        if let (SettleFrom::ProviderUnits, Some(units), Some(price)) =
+            (self.settle_from, usage.credits, self.unit_nanos)
+        {
+            return price.checked_mul(units);
+        }
         let ordered_ms = shape.seconds.map(|seconds| u64::from(seconds) * 1000);
-        let every = match (usage.output_ms, self.length) {
-            (Some(reported), _) => Some(reported),
-            (None, Length::Ordered) => ordered_ms,
-            (None, Length::Measured) => None,
+        let every = match self.settle_from {
+            SettleFrom::Measured => usage.output_ms,
+            _ => usage.output_ms.or(ordered_ms),
         };
         let outputs: Vec<u64> = match every {
             Some(every) => vec![every; measured.output_ms.len()],
             None => measured.output_ms.clone(),
         };
-        self.lines(&outputs, Margin::None, usage)
+        self.lines(&outputs, Margin::None, &usage)
             .and_then(|lines| total(&lines))
+    }
+
+    /// Milliseconds of each output as ordered; the longest where the model chooses. Where the input's length is all
+    /// that counts, that of an output need not be known.
+    fn ordered(&self, shape: &Shape, samples: u32) -> Option<Vec<u64>> {
+        let seconds = shape.seconds.or(self.longest_seconds);
+        let seconds = seconds.or(self.meters.is_empty().then_some(0))?;
+        Some(vec![u64::from(seconds) * 1000; samples as usize])
     }
 
     fn lines(&self, outputs: &[u64], margin: Margin, usage: &Usage) -> Option<Vec<PriceLine>> {
@@ -154,14 +208,35 @@ impl PriceRules {
             )?);
         }
         lines.extend(self.inputs.iter().cloned());
+        let missing = self.minimum_nanos.checked_sub(total(&lines)?);
+        if let Some(missing) = missing.filter(|missing| !missing.is_zero()) {
+            lines.push(PriceLine {
+                meter: "minimum".to_owned(),
+                price_nanos: missing,
+                quantity_thousandths: 1000,
+                amount_nanos: missing,
+            });
+        }
         Some(lines)
     }
 }
 
-impl Length {
-    fn is_measured(&self) -> bool {
-        *self == Self::Measured
+impl SettleFrom {
+    /// What counts of a report.
+    fn heeded(self, usage: &Usage) -> Usage {
+        let of =
+            |from, value: Option<u64>| value.filter(|_| self == from || self == Self::Measured);
+        Usage {
+            output_ms: of(Self::ProviderSeconds, usage.output_ms),
+            tokens: of(Self::ProviderTokens, usage.tokens),
+            credits: of(Self::ProviderUnits, usage.credits),
+            cost: usage.cost,
+        }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Charge {
@@ -211,7 +286,10 @@ impl Charge {
             .checked_mul(1000),
             Self::OutputVideoToken {
                 tokens_per_second, ..
-            } => sum(&|ms| ms.checked_mul(u64::from(*tokens_per_second))),
+            } => match usage.tokens {
+                Some(tokens) => tokens.checked_mul(1000),
+                None => sum(&|ms| ms.checked_mul(u64::from(*tokens_per_second))),
+            },
             Self::InputPlusOutputSecond {
                 input_ms,
                 least_times_output,
@@ -242,10 +320,30 @@ pub fn total(lines: &[PriceLine]) -> Option<Nanos> {
         .try_fold(Nanos::ZERO, |sum, line| sum.checked_add(line.amount_nanos))
 }
 
-/// Milliseconds of each output as ordered.
-fn ordered(shape: &Shape, samples: u32) -> Option<Vec<u64>> {
-    let ms = u64::from(shape.seconds?) * 1000;
-    Some(vec![ms; samples as usize])
+/// A cost in ten thousand millionths of a dollar; part of a nano-dollar is a whole one.
+pub fn cost_of_ticks(ticks: u64) -> Option<Nanos> {
+    const TICKS_A_NANO: u64 = 10;
+    Nanos::new(i64::try_from(ticks.div_ceil(TICKS_A_NANO)).ok()?)
+}
+
+/// A cost as a provider writes it, `0.8817`; part of a nano-dollar is a whole one. `None` where it is no amount.
+pub fn cost_of_text(text: &str) -> Option<Nanos> {
+    const DECIMALS: usize = 9;
+    let kept = match text.split_once('.') {
+        Some((_, decimals)) if decimals.len() > DECIMALS && decimals.is_ascii() => {
+            &text[..text.len() - (decimals.len() - DECIMALS)]
+        }
+        _ => text,
+    };
+    let rest = &text[kept.len()..];
+    if !rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let cost: Nanos = kept.parse().ok()?;
+    if rest.bytes().all(|byte| byte == b'0') {
+        return Some(cost);
+    }
+    cost.checked_add(Nanos::new(1)?)
 }
 
 #[cfg(test)]
@@ -301,7 +399,7 @@ mod tests {
     #[test]
     fn where_the_ordered_length_counts_a_longer_file_costs_no_more_and_a_missing_one_nothing() {
         let rules = PriceRules {
-            length: Length::Ordered,
+            settle_from: SettleFrom::Quote,
             ..PriceRules::by_output_second(nanos(120_000_000))
         };
         let measured = Measured {
@@ -319,6 +417,82 @@ mod tests {
         let read: PriceRules = serde_json::from_str(kept).unwrap();
         assert_eq!(read, cent_a_second());
         assert_eq!(serde_json::to_string(&read).unwrap(), kept);
+        let kept =
+            r#"{"meters":[{"meter":"output_second","price_nanos":10000000}],"length":"ordered"}"#;
+        let read: PriceRules = serde_json::from_str(kept).unwrap();
+        assert_eq!(read.settle_from, SettleFrom::Quote);
+        let written = serde_json::to_string(&read).unwrap();
+        assert_eq!(serde_json::from_str::<PriceRules>(&written).unwrap(), read);
+    }
+
+    #[test]
+    fn a_length_that_the_model_chooses_is_reckoned_at_the_longest_and_settled_as_it_came_out() {
+        let rules = PriceRules {
+            settle_from: SettleFrom::Quote,
+            longest_seconds: Some(30),
+            ..cent_a_second()
+        };
+        assert_eq!(rules.reserve(&Shape::default(), 1), Nanos::new(300_000_000));
+        let measured = Measured {
+            output_ms: vec![12_000],
+        };
+        assert_eq!(
+            rules.settle(&Shape::default(), &measured, &Usage::default()),
+            Nanos::new(120_000_000)
+        );
+    }
+
+    #[test]
+    fn no_order_costs_less_than_the_minimum() {
+        let rules = PriceRules {
+            minimum_nanos: nanos(50_000_000),
+            ..cent_a_second()
+        };
+        let quoted = |length| total(&rules.quote(&seconds(length), 1).unwrap());
+        assert_eq!(quoted(4), Nanos::new(50_000_000));
+        assert_eq!(quoted(6), Nanos::new(60_000_000));
+    }
+
+    #[test]
+    fn of_a_report_only_what_settles_counts() {
+        let usage = Usage {
+            output_ms: Some(5_500),
+            credits: Some(6),
+            ..Usage::default()
+        };
+        let measured = Measured {
+            output_ms: vec![4_040],
+        };
+        let settled = |settle_from| {
+            let rules = PriceRules {
+                settle_from,
+                unit_nanos: Nanos::new(140_000_000),
+                ..cent_a_second()
+            };
+            let settled = rules.settle(&seconds(4), &measured, &usage);
+            settled.map(Nanos::get)
+        };
+        assert_eq!(settled(SettleFrom::Quote), Some(40_000_000));
+        assert_eq!(settled(SettleFrom::ProviderSeconds), Some(55_000_000));
+        assert_eq!(settled(SettleFrom::ProviderUnits), Some(840_000_000));
+        assert_eq!(settled(SettleFrom::ProviderCost), Some(40_000_000));
+    }
+
+    #[test]
+    fn a_cost_in_text_or_in_ticks_is_read_to_the_nano_and_never_downwards() {
+        assert_eq!(cost_of_text("0.96"), Nanos::new(960_000_000));
+        assert_eq!(cost_of_text("0.8817"), Nanos::new(881_700_000));
+        assert_eq!(cost_of_text("0.0000000010"), Nanos::new(1));
+        assert_eq!(cost_of_text("0.00000000101"), Nanos::new(2));
+        for wrong in ["", "-1", "1e3", "0.0000000001x", "0,5", "0.000000000é"] {
+            assert_eq!(cost_of_text(wrong), None, "{wrong}");
+        }
+        assert_eq!(cost_of_ticks(4_000_000_000), Nanos::new(400_000_000));
+        assert_eq!(cost_of_ticks(4_000_000_001), Nanos::new(400_000_001));
+        assert_eq!(
+            cost_of_ticks(u64::MAX),
+            Nanos::new(1_844_674_407_370_955_162)
+        );
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Charge, Length, PriceLine, PriceRules, TokenCount, TokenFormula};
-use crate::facts::{Condition, Facts};
+use super::{Charge, ChargedOn, PriceLine, PriceRules, SettleFrom, TokenCount, TokenFormula};
+use crate::facts::{Condition, Facts, Mode};
 use crate::money::Nanos;
+use crate::time::UnixTime;
 
 /// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -72,15 +73,24 @@ pub struct Rule {
     pub round_up_each_clip: bool,
     /// Of [`Meter::InputPlusOutputSecond`]: so many times the output at least.
     pub least_times_output: u32,
+    /// The first instant it holds; `None`: since ever.
+    pub from: Option<UnixTime>,
+    /// The first instant it no longer holds; `None`: until further notice.
+    pub until: Option<UnixTime>,
 }
 
 /// What a provider charges for a model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tariff {
     pub rules: Vec<Rule>,
     /// How video tokens are counted, where a rule does.
     pub tokens: Option<TokenFormula>,
-    pub length: Length,
+    pub settle_from: SettleFrom,
+    pub charged_on: ChargedOn,
+    /// No order costs less.
+    pub minimum: Nanos,
+    /// What one unit costs, where the provider reports those.
+    pub unit: Option<Nanos>,
 }
 
 /// Why a tariff cannot be meant.
@@ -103,38 +113,46 @@ impl Tariff {
     pub fn by_output_second(price_nanos: Nanos) -> Self {
         Self {
             rules: vec![Rule::of(Meter::OutputSecond, price_nanos)],
-            tokens: None,
-            length: Length::Measured,
+            ..Self::default()
         }
     }
 
-    /// What of it applies to an order; `None` where it has no price for it.
-    pub fn rules_for(&self, facts: &Facts) -> Option<PriceRules> {
-        let mut rules = PriceRules {
-            meters: Vec::new(),
-            inputs: Vec::new(),
-            length: self.length,
-        };
+    /// What of it applies to an order at `now`; `None` where it has no price for it.
+    pub fn rules_for(&self, facts: &Facts, now: UnixTime) -> Option<PriceRules> {
+        let mut meters = Vec::new();
+        let mut inputs = Vec::new();
         let mut sound_alone = false;
-        for rule in self.rules.iter().filter(|rule| rule.holds_for(facts)) {
+        for rule in &self.rules {
+            if !rule.in_force(now) || !rule.holds_for(facts) {
+                continue;
+            }
             if rule.meter.counts_output() {
-                rules.meters.push(self.charge(rule, facts)?);
+                meters.push(self.charge(rule, facts)?);
             } else {
                 sound_alone |= rule.meter == Meter::InputAudioSecond && facts.sound_ms > 0;
                 let quantity = rule.input_quantity(facts)?;
                 if quantity > 0 {
                     let line = PriceLine::of(rule.meter, rule.price_nanos, quantity)?;
-                    rules.inputs.push(line);
+                    inputs.push(line);
                 }
             }
         }
         // Where the sound drives the length, its seconds are all that is charged.
-        (!rules.meters.is_empty() || sound_alone).then_some(rules)
+        sound_alone &= facts.mode() == Mode::AudioToVideo;
+        (!meters.is_empty() || sound_alone).then(|| PriceRules {
+            meters,
+            inputs,
+            settle_from: self.settle_from,
+            charged_on: self.charged_on,
+            longest_seconds: facts.shape.seconds.filter(|_| facts.duration_auto),
+            minimum_nanos: self.minimum,
+            unit_nanos: self.unit,
+        })
     }
 
     fn charge(&self, rule: &Rule, facts: &Facts) -> Option<Charge> {
         let price_nanos = rule.price_nanos;
-        let input_ms = || sum(&facts.clips_ms);
+        let input_ms = || clips(facts);
         Some(match rule.meter {
             Meter::OutputSecond => Charge::OutputSecond { price_nanos },
             Meter::OutputVideo => Charge::OutputVideo { price_nanos },
@@ -147,7 +165,7 @@ impl Tariff {
                 count: TokenCount {
                     formula: self.tokens?,
                     size: facts.shape.size?,
-                    fps: facts.fps?,
+                    fps: facts.shape.fps?,
                     input_ms: input_ms()?,
                 },
             },
@@ -197,7 +215,13 @@ impl Rule {
             free_quantity: 0,
             round_up_each_clip: false,
             least_times_output: 1,
+            from: None,
+            until: None,
         }
+    }
+
+    fn in_force(&self, now: UnixTime) -> bool {
+        self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
     }
 
     fn holds_for(&self, facts: &Facts) -> bool {
@@ -206,6 +230,13 @@ impl Rule {
 
     /// Whether some order meets both.
     fn meets(&self, other: &Self) -> bool {
+        let ends_before = |one: &Self, two: &Self| {
+            let ends = one.until.zip(two.from);
+            ends.is_some_and(|(until, from)| until <= from)
+        };
+        if ends_before(self, other) || ends_before(other, self) {
+            return false;
+        }
         self.when.iter().all(|condition| {
             other
                 .when
@@ -223,11 +254,17 @@ impl Rule {
     /// Thousandths of the unit.
     fn input_quantity(&self, facts: &Facts) -> Option<u64> {
         let counted = match self.meter {
+            Meter::InputVideoSecond | Meter::InputImage | Meter::InputAudioSecond
+                if self.price_nanos.is_zero() =>
+            {
+                0
+            }
+            Meter::InputVideoSecond if clips(facts).is_none() => return None,
             Meter::InputVideoSecond if self.round_up_each_clip => facts
                 .clips_ms
                 .iter()
                 .try_fold(0u64, |sum, ms| sum.checked_add(ms.div_ceil(1000) * 1000))?,
-            Meter::InputVideoSecond => sum(&facts.clips_ms)?,
+            Meter::InputVideoSecond => clips(facts)?,
             Meter::InputImage => u64::from(facts.images) * 1000,
             Meter::InputAudioSecond => facts.sound_ms,
             Meter::InputToken => u64::from(facts.prompt_tokens) * 1000,
@@ -260,21 +297,27 @@ impl Rule {
     }
 }
 
-fn sum(parts: &[u64]) -> Option<u64> {
-    parts
-        .iter()
-        .try_fold(0u64, |sum, part| sum.checked_add(*part))
+/// Milliseconds of all input clips; `None` where there is one that nobody has said the length of.
+fn clips(facts: &Facts) -> Option<u64> {
+    if facts.clips_ms.contains(&0) {
+        return None;
+    }
+    let mut clips = facts.clips_ms.iter();
+    clips.try_fold(0u64, |sum, clip| sum.checked_add(*clip))
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::total;
+    use super::super::{Measured, total};
     use super::*;
-    use crate::facts::{Fact, FactValue, Mode};
+    use crate::facts::{Fact, FactValue};
     use crate::frame_size::FrameSize;
+    use crate::provider::Usage;
     use crate::request::Shape;
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_795_420_800);
 
     fn rule(meter: Meter, price: i64) -> Rule {
         Rule::of(meter, Nanos::new(price).unwrap())
@@ -296,21 +339,21 @@ mod tests {
     fn tariff(rules: Vec<Rule>) -> Tariff {
         Tariff {
             rules,
-            tokens: None,
-            length: Length::Ordered,
+            settle_from: SettleFrom::Quote,
+            ..Tariff::default()
         }
     }
 
     fn facts(resolution: &str, seconds: u32, audio: bool) -> Facts {
         Facts {
-            mode: Mode::TextToVideo,
-            resolution: Some(resolution.into()),
             shape: Shape {
                 seconds: Some(seconds),
                 audio: Some(audio),
                 size: Some(FrameSize::new(1280, 720)),
+                resolution: Some(resolution.into()),
+                fps: Some(24),
+                ..Shape::default()
             },
-            fps: Some(24),
             ..Facts::default()
         }
     }
@@ -318,7 +361,7 @@ mod tests {
     /// What an order of so many outputs is quoted, in nano-dollars.
     fn quoted(tariff: &Tariff, facts: &Facts, samples: u32) -> Option<i64> {
         assert_eq!(tariff.faults(), []);
-        let rules = tariff.rules_for(facts)?;
+        let rules = tariff.rules_for(facts, NOW)?;
         let lines = rules.quote(&facts.shape, samples)?;
         total(&lines).map(Nanos::get)
     }
@@ -384,7 +427,7 @@ mod tests {
         };
         let order = facts("720p", 5, false);
         assert_eq!(quoted(&tokens, &order, 1), Some(1_155_600_000));
-        let rules = tokens.rules_for(&order).unwrap();
+        let rules = tokens.rules_for(&order, NOW).unwrap();
         assert_eq!(
             rules.reserve(&order.shape, 1).map(Nanos::get),
             Some(1_165_230_000)
@@ -438,13 +481,57 @@ mod tests {
             Fact::Mode,
             [word("audio-to-video")],
         )]);
-        let order = Facts {
-            mode: Mode::AudioToVideo,
+        let mut order = Facts {
             sound_ms: 10_000,
             ..facts("1080p", 10, true)
         };
+        order.shape.mode = Some(Mode::AudioToVideo);
         assert_eq!(quoted(&ltx, &order, 1), Some(1_700_000_000));
         assert_eq!(quoted(&ltx, &facts("1080p", 10, true), 1), None);
+    }
+
+    #[test]
+    fn a_clip_of_unknown_length_has_no_price_where_its_seconds_count() {
+        let edit = tariff(vec![
+            rule(Meter::OutputSecond, 1),
+            rule(Meter::InputVideoSecond, 1),
+        ]);
+        let order = Facts {
+            clips_ms: vec![0],
+            ..facts("720p", 5, false)
+        };
+        assert_eq!(quoted(&edit, &order, 1), None);
+        assert_eq!(quoted(&edit, &facts("720p", 5, false), 1), Some(5));
+    }
+
+    #[test]
+    fn a_price_that_changes_on_a_day_is_two_rules_of_which_one_is_in_force() {
+        let changed = tariff(vec![
+            Rule {
+                until: Some(NOW),
+                ..rule(Meter::OutputSecond, 1)
+            },
+            Rule {
+                from: Some(NOW),
+                ..rule(Meter::OutputSecond, 2)
+            },
+        ]);
+        assert_eq!(changed.faults(), []);
+        let price = |at| {
+            changed
+                .rules_for(&facts("720p", 1, false), at)
+                .unwrap()
+                .meters[0]
+                .price()
+        };
+        assert_eq!(price(UnixTime::from_millis(NOW.millis() - 1)).get(), 1);
+        assert_eq!(price(NOW).get(), 2);
+        let early = Rule {
+            from: None,
+            ..changed.rules[1].clone()
+        };
+        let both = tariff(vec![changed.rules[0].clone(), early]);
+        assert_eq!(both.faults().len(), 1);
     }
 
     #[test]
@@ -497,6 +584,43 @@ mod tests {
     }
 
     proptest! {
+        /// A longer video is never cheaper, nothing costs more than is held for it, and what was ordered and delivered
+        /// is settled at the quote.
+        #[test]
+        fn money_grows_with_the_length_and_stays_within_what_is_held(
+            meter in prop_oneof![
+                Just(Meter::OutputSecond), Just(Meter::OutputVideo), Just(Meter::Credit), Just(Meter::VideoToken),
+                Just(Meter::OutputVideoToken), Just(Meter::InputPlusOutputSecond)
+            ],
+            formula in prop_oneof![
+                Just(TokenFormula::SeedanceV1), Just(TokenFormula::SeedanceV2), Just(TokenFormula::SeedanceV2NoFloor)
+            ],
+            price in 0i64..1_000_000_000,
+            clip in proptest::option::of(1u64..60_000),
+            (seconds, samples) in (1u32..60, 1u32..5),
+            minimum in 0i64..2_000_000_000,
+        ) {
+            let tariff = Tariff {
+                tokens: Some(formula),
+                minimum: Nanos::new(minimum).unwrap(),
+                ..tariff(vec![Rule {
+                    credits_per_second: Some(12),
+                    tokens_per_second: Some(5_792),
+                    least_times_output: 2,
+                    ..rule(meter, price)
+                }])
+            };
+            let order = |seconds| Facts { clips_ms: clip.into_iter().collect(), ..facts("720p", seconds, true) };
+            let quote = quoted(&tariff, &order(seconds), samples).unwrap();
+            prop_assert!(quote <= quoted(&tariff, &order(seconds + 1), samples).unwrap());
+            let order = order(seconds);
+            let rules = tariff.rules_for(&order, NOW).unwrap();
+            prop_assert!(quote <= rules.reserve(&order.shape, samples).unwrap().get());
+            let delivered = Measured { output_ms: vec![u64::from(seconds) * 1000 + 41; samples as usize] };
+            let settled = rules.settle(&order.shape, &delivered, &Usage::default());
+            prop_assert_eq!(settled.map(Nanos::get), Some(quote));
+        }
+
         /// A tariff is without fault exactly if no order is charged for its output twice.
         #[test]
         fn no_order_is_charged_twice_by_a_sound_tariff(rules in proptest::collection::vec(any_rule(), 1..5)) {
@@ -504,7 +628,7 @@ mod tests {
             let most = [false, true]
                 .into_iter()
                 .flat_map(|audio| (1..6).map(move |seconds| facts("720p", seconds, audio)))
-                .filter_map(|order| tariff.rules_for(&order))
+                .filter_map(|order| tariff.rules_for(&order, NOW))
                 .map(|rules| rules.meters.len())
                 .max();
             prop_assert_eq!(tariff.faults().is_empty(), most.is_none_or(|most| most <= 1));

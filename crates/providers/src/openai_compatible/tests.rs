@@ -91,6 +91,7 @@ fn order_of(change: impl FnOnce(&mut VideoRequest)) -> Order {
             seconds: Some(4),
             size: Some(FrameSize::new(832, 480)),
             audio: Some(false),
+            ..Shape::default()
         },
         attempt_key: "video_1-1".into(),
         callback_url: None,

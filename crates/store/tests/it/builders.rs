@@ -362,6 +362,7 @@ fn candidate(name: &str, credential: Option<ProviderKeyId>) -> Candidate {
             seconds: Some(4),
             size: Some(FrameSize::new(1280, 720)),
             audio: Some(false),
+            ..Shape::default()
         },
         price: Some(PriceRules::by_output_second(nanos(10_000_000))),
         quote: Some(nanos(40_000_000)),

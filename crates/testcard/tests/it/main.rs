@@ -45,6 +45,7 @@ impl Stage {
                     seconds: Some(1),
                     size: Some(FrameSize::new(320, 180)),
                     audio: Some(true),
+                    ..Shape::default()
                 },
                 attempt_key: "attempt-1".to_owned(),
                 callback_url: None,
