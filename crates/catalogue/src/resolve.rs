@@ -147,11 +147,7 @@ impl Capabilities {
                 refusals.push(refusal(fact.as_str(), sent, allowed));
             }
             match fact {
-                Fact::Duration => {
-                    if !self.follows_source(shape) {
-                        shape.seconds = None;
-                    }
-                }
+                Fact::Duration if !self.follows_source(shape) => shape.seconds = None,
                 Fact::Resolution => (shape.resolution, shape.size) = (None, None),
                 Fact::AspectRatio => (shape.aspect_ratio, shape.size) = (None, None),
                 Fact::Quality => shape.quality = None,

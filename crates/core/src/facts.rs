@@ -305,6 +305,31 @@ impl Mode {
 }
 
 impl Fact {
+    /// As data has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mode => "mode",
+            Self::Resolution => "resolution",
+            Self::AspectRatio => "aspect_ratio",
+            Self::Duration => "duration",
+            Self::DurationAuto => "duration_auto",
+            Self::Fps => "fps",
+            Self::Audio => "audio",
+            Self::Quality => "quality",
+            Self::HasFirstFrame => "has_first_frame",
+            Self::HasLastFrame => "has_last_frame",
+            Self::HasImageInput => "has_image_input",
+            Self::HasVideoInput => "has_video_input",
+            Self::HasAudioInput => "has_audio_input",
+            Self::HasReferenceVisual => "has_reference_visual",
+            Self::Keyframes => "keyframes",
+            Self::Loop => "loop",
+            Self::Hdr => "hdr",
+            Self::Tier => "tier",
+            Self::VoiceControl => "voice_control",
+        }
+    }
+
     /// As messages name it: the field of a request, or what it says of one.
     pub const fn as_str(self) -> &'static str {
         match self {

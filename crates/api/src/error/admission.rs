@@ -22,12 +22,28 @@ impl From<AdmitError> for ApiError {
                 );
                 unsupported_model(message).reason("unknown_model")
             }
-            AdmitError::Retired { model, nearest } => unsupported_model(format!(
-                "{model} was sent; its maker has retired it{}",
-                nearest_is(nearest)
-            ))
-            .reason("model_retired"),
-            AdmitError::Refused { refusals, .. } | AdmitError::InputsRefused { refusals } => {
+            AdmitError::Retired {
+                model,
+                since,
+                nearest,
+            } => {
+                let since = since.map_or_else(String::new, |day| format!(" on {day}"));
+                let nearest = nearest_is(nearest);
+                unsupported_model(format!(
+                    "{model} was sent; its maker has retired it{since}{nearest}"
+                ))
+                .reason("model_retired")
+            }
+            AdmitError::Refused {
+                refusals, nearest, ..
+            } => {
+                let error = Self::invalid(refusals.iter().flat_map(details).collect());
+                match nearest {
+                    Some(model) => error.detail("model", format!("{model} would take this request")),
+                    None => error,
+                }
+            }
+            AdmitError::InputsRefused { refusals } => {
                 Self::invalid(refusals.iter().flat_map(details).collect())
             }
             AdmitError::NoProvider { model, dropped } => {

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use figment::Figment;
 use figment::value::Value;
-use filmgate_catalogue::{AudioMode, Catalogue, Declared, DeclaredSeed};
-use filmgate_core::money::Nanos;
+use filmgate_catalogue::{
+    Adjusted, AudioMode, Catalogue, Declared, DeclaredFault, DeclaredSeed, Price,
+};
+use filmgate_core::pricing::Meter;
 use filmgate_core::provider::Secret;
 use filmgate_core::request::ProviderName;
 use filmgate_providers::google_vertex::{self, ServiceAccount, Site};
@@ -109,9 +111,9 @@ pub(super) fn read(
     sections: BTreeMap<String, Value>,
     faults: &mut Vec<String>,
 ) -> (BTreeMap<String, ProviderConfig>, Catalogue) {
+    let built_in = Catalogue::built_in().expect("a test reads what this release ships");
     let mut providers = BTreeMap::new();
-    let mut declared = Vec::new();
-    let mut places = Vec::new();
+    let mut all = Models::default();
     for (name, value) in sections {
         let path = format!("providers.{name}");
         if let Some(why) = unfit_name(&name) {
@@ -120,28 +122,58 @@ pub(super) fn read(
         let Some(mut keys) = Keys::of(figment, path, value, faults) else {
             continue;
         };
-        let read = provider(&name, &mut keys);
-        let path = keys.path().to_owned();
+        let read = provider(&name, &built_in, &mut keys);
         if read.is_some() {
             keys.done();
         }
-        let Some((provider, at)) = read else { continue };
-        if let ProviderKind::OpenAiCompatible(server) = &provider.kind {
-            declared.extend(server.models.iter().cloned());
-            places.extend(at.into_iter().map(|at| format!("{path}.models[{at}]")));
-        }
+        let Some((provider, models)) = read else {
+            continue;
+        };
+        all.join(models);
         providers.insert(name, provider);
     }
-    let built_in = Catalogue::built_in().expect("a test reads what this release ships");
-    let catalogue = built_in.clone().with(&declared).unwrap_or_else(|wrong| {
-        faults.extend(
-            wrong
-                .into_iter()
-                .map(|fault| format!("{}.{}: {}", places[fault.at], fault.key, fault.why)),
-        );
-        built_in
-    });
+    let catalogue = all.join_to(&built_in, faults).unwrap_or(built_in);
     (providers, catalogue)
+}
+
+/// What a provider's section says of models, each with where it stands.
+#[derive(Default)]
+struct Models {
+    declared: Vec<Declared>,
+    declared_at: Vec<String>,
+    adjusted: Vec<Adjusted>,
+    adjusted_at: Vec<String>,
+}
+
+impl Models {
+    fn join(&mut self, mut other: Self) {
+        self.declared.append(&mut other.declared);
+        self.declared_at.append(&mut other.declared_at);
+        self.adjusted.append(&mut other.adjusted);
+        self.adjusted_at.append(&mut other.adjusted_at);
+    }
+
+    /// `None`, with the faults noted, where something is wrong with it.
+    fn join_to(&self, built_in: &Catalogue, faults: &mut Vec<String>) -> Option<Catalogue> {
+        let mut note = |wrong: Vec<DeclaredFault>, places: &[String]| {
+            faults.extend(
+                wrong
+                    .into_iter()
+                    .map(|fault| format!("{}.{}: {}", places[fault.at], fault.key, fault.why)),
+            );
+        };
+        let declared = built_in.clone().with(&self.declared);
+        let adjusted = built_in.clone().adjusted(&self.adjusted);
+        let adjusted = adjusted
+            .map_err(|wrong| note(wrong, &self.adjusted_at))
+            .ok();
+        declared
+            .map_err(|wrong| note(wrong, &self.declared_at))
+            .ok()
+            .and(adjusted)?
+            .with(&self.declared)
+            .ok()
+    }
 }
 
 fn unfit_name(name: &str) -> Option<String> {
@@ -154,8 +186,12 @@ fn unfit_name(name: &str) -> Option<String> {
     })
 }
 
-/// One provider, and which of its models could be read; `None` where nobody can tell what keys it may have.
-fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usize>)> {
+/// One provider, and those of its models that could be read; `None` where nobody can tell what keys it may have.
+fn provider(
+    name: &str,
+    built_in: &Catalogue,
+    keys: &mut Keys<'_>,
+) -> Option<(ProviderConfig, Models)> {
     let kind: Option<String> = keys.take("kind");
     let named = kind.is_some();
     let kind = kind.unwrap_or_else(|| name.to_owned());
@@ -164,19 +200,27 @@ fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usiz
     let concurrency = keys.take("concurrency");
     let deadline = keys.take("deadline").map(|Span(span)| span);
     let on = On { enabled, named };
-    let (kind, read) = match kind.as_str() {
-        TESTCARD => (ProviderKind::Testcard, Vec::new()),
+    let (kind, models) = match kind.as_str() {
+        TESTCARD => {
+            let tables = keys.tables("models");
+            let models = models(name, built_in, None, tables, keys);
+            (ProviderKind::Testcard, models)
+        }
         OPENAI_COMPATIBLE => {
-            let (server, read) = server(name, enabled, keys);
-            (ProviderKind::OpenAiCompatible(server), read)
+            let (server, models) = server(name, enabled, built_in, keys);
+            (ProviderKind::OpenAiCompatible(server), models)
         }
         RUNWAY => {
             let account = vendor(runway::BASE_URL, runway::KEY_VARIABLE, on, keys);
-            (ProviderKind::Runway(account), Vec::new())
+            let tables = keys.tables("models");
+            let models = models(name, built_in, None, tables, keys);
+            (ProviderKind::Runway(account), models)
         }
         GOOGLE_VERTEX => {
             let project = project(enabled, keys);
-            (ProviderKind::GoogleVertex(project), Vec::new())
+            let tables = keys.tables("models");
+            let models = models(name, built_in, None, tables, keys);
+            (ProviderKind::GoogleVertex(project), models)
         }
         other => {
             keys.fault(
@@ -195,7 +239,7 @@ fn provider(name: &str, keys: &mut Keys<'_>) -> Option<(ProviderConfig, Vec<usiz
         deadline,
         kind,
     };
-    Some((config, read))
+    Some((config, models))
 }
 
 /// What the section says of itself.
@@ -356,7 +400,12 @@ fn project_from_environment(faults: &mut Vec<String>) -> Option<Project> {
     })
 }
 
-fn server(name: &str, enabled: bool, keys: &mut Keys<'_>) -> (Server, Vec<usize>) {
+fn server(
+    name: &str,
+    enabled: bool,
+    built_in: &Catalogue,
+    keys: &mut Keys<'_>,
+) -> (Server, Models) {
     let base_url = base_url(keys);
     let api_key = api_key(enabled, keys);
     let flavour = flavour(keys);
@@ -365,28 +414,73 @@ fn server(name: &str, enabled: bool, keys: &mut Keys<'_>) -> (Server, Vec<usize>
     if tables.is_empty() {
         keys.fault("models", "none is declared; at least one is needed");
     }
-    let mut models = Vec::new();
-    let mut read = Vec::new();
-    for (at, table) in tables.into_iter().enumerate() {
-        let step = format!("models[{at}]");
-        let Some(mut inner) = keys.inner(&step, table) else {
-            continue;
-        };
-        let model = model(name, flavour, &mut inner);
-        inner.done();
-        if let Some(model) = model {
-            models.push(model);
-            read.push(at);
-        }
-    }
+    let models = models(name, built_in, flavour, tables, keys);
     let server = Server {
         base_url,
         api_key,
         flavour,
         calls_back,
-        models,
+        models: models.declared.clone(),
     };
-    (server, read)
+    (server, models)
+}
+
+/// The list under `models`: a model that this release has there is changed, any other one is declared.
+fn models(
+    provider: &str,
+    built_in: &Catalogue,
+    flavour: Option<Flavour>,
+    tables: Vec<Value>,
+    keys: &mut Keys<'_>,
+) -> Models {
+    let mut models = Models::default();
+    for (at, table) in tables.into_iter().enumerate() {
+        let step = format!("models[{at}]");
+        let place = format!("{}.{step}", keys.path());
+        let Some(mut inner) = keys.inner(&step, table) else {
+            continue;
+        };
+        let id: Option<String> = inner.need("id");
+        let known = |id: &String| built_in.has_pair(id, provider);
+        match id {
+            Some(id) if known(&id) => {
+                if let Some(adjusted) = adjusted(id, provider, &mut inner) {
+                    models.adjusted.push(adjusted);
+                    models.adjusted_at.push(place);
+                }
+            }
+            id => {
+                if let Some(model) = model(id, provider, flavour, &mut inner) {
+                    models.declared.push(model);
+                    models.declared_at.push(place);
+                }
+            }
+        }
+        inner.done();
+    }
+    models
+}
+
+/// What is changed about a model that this release has, if all of it could be read.
+fn adjusted(id: String, provider: &str, keys: &mut Keys<'_>) -> Option<Adjusted> {
+    let before = keys.faults();
+    let enabled = keys.take("enabled").unwrap_or(true);
+    let native_model = keys.take("native_model_id");
+    let retires_on: Option<String> = keys.take("retires_on");
+    let retires_on = retires_on.and_then(|text| {
+        text.parse()
+            .map_err(|error| keys.fault("retires_on", error))
+            .ok()
+    });
+    let prices = prices(keys);
+    (keys.faults() == before).then(|| Adjusted {
+        id,
+        provider: ProviderName(provider.to_owned()),
+        enabled,
+        native_model,
+        retires_on,
+        prices,
+    })
 }
 
 /// Anything, where it was noted that there is none.
@@ -447,9 +541,13 @@ fn flavour(keys: &mut Keys<'_>) -> Option<Flavour> {
 }
 
 /// A model, if enough of it could be read to be checked by the catalogue.
-fn model(provider: &str, flavour: Option<Flavour>, keys: &mut Keys<'_>) -> Option<Declared> {
+fn model(
+    id: Option<String>,
+    provider: &str,
+    flavour: Option<Flavour>,
+    keys: &mut Keys<'_>,
+) -> Option<Declared> {
     let before = keys.faults();
-    let id = keys.need("id");
     let native_model = keys.need("native_model_id");
     let durations = keys.need("durations");
     let sizes = keys.need("sizes");
@@ -460,7 +558,7 @@ fn model(provider: &str, flavour: Option<Flavour>, keys: &mut Keys<'_>) -> Optio
     let first_frame = keys.take("first_frame").unwrap_or(false);
     let max_samples: u32 = keys.take("sample_count").unwrap_or(1);
     let passthrough: Vec<String> = keys.take("passthrough").unwrap_or_default();
-    let price = price(keys);
+    let prices = prices(keys);
     if let Some(flavour) = flavour {
         let word = flavour.as_str();
         if audio == AudioMode::Toggle && !flavour.has_sound_switch() {
@@ -501,22 +599,36 @@ fn model(provider: &str, flavour: Option<Flavour>, keys: &mut Keys<'_>) -> Optio
         first_frame,
         max_samples,
         passthrough,
-        price,
+        prices: prices.unwrap_or_default(),
     })
 }
 
-/// `{ output_second = "0.02" }`: text, so that no float is involved.
-fn price(keys: &mut Keys<'_>) -> Option<Nanos> {
-    let table = keys.value("price")?;
+/// `price = { output_second = "0.02" }`, text so that no float is involved; or `prices`, as the built-in catalogue has
+/// them.
+fn prices(keys: &mut Keys<'_>) -> Option<Vec<Price>> {
+    if keys.has("price") && keys.has("prices") {
+        keys.fault(
+            "price",
+            "it was given beside prices; one of them is allowed",
+        );
+    }
+    let listed: Option<Vec<Price>> = keys.take("prices");
+    let Some(table) = keys.value("price") else {
+        return listed;
+    };
     let mut inner = keys.inner("price", table)?;
-    let text: Option<String> = inner.need("output_second");
-    let price = text.and_then(|text| {
-        text.parse()
-            .map_err(|error| inner.fault("output_second", error))
-            .ok()
-    });
+    let mut prices = Vec::new();
+    for (key, meter) in [
+        ("output_second", Meter::OutputSecond),
+        ("output_video", Meter::OutputVideo),
+    ] {
+        let text: Option<String> = inner.take(key);
+        let price =
+            text.and_then(|text| text.parse().map_err(|error| inner.fault(key, error)).ok());
+        prices.extend(price.map(|price| Price::of(meter, price)));
+    }
     inner.done();
-    price
+    Some(prices)
 }
 
 /// A length of time with its unit, such as `"5s"`, `"200ms"` or `"30m"`.
@@ -615,8 +727,8 @@ passthrough = ["guidance_scale"]
         assert_eq!(model.name, "Wan on our own");
         let pair = &model.pairs[0];
         assert_eq!(pair.native_model, "Wan-AI/Wan2.2-T2V-A14B");
-        assert!(pair.tariff.is_some());
-        assert_eq!(pair.capabilities.duration.default, 4);
+        assert_eq!(pair.tariff.rules.len(), 1);
+        assert_eq!(pair.capabilities.duration.default, Some(4));
         assert_eq!(pair.capabilities.passthrough, ["guidance_scale"]);
         assert_eq!(pair.capabilities.max_samples, 2);
         assert_eq!(pair.capabilities.seed.unwrap().max, 99);
@@ -630,7 +742,7 @@ passthrough = ["guidance_scale"]
         assert_eq!((provider.poll_every, provider.deadline), (None, None));
         let model = config.catalogue.find(&ModelId("a/b".into())).unwrap();
         let capabilities = &model.pairs[0].capabilities;
-        assert_eq!(model.pairs[0].tariff, None);
+        assert!(model.pairs[0].tariff.rules.is_empty());
         assert_eq!(
             (capabilities.audio, capabilities.seed),
             (AudioMode::Never, None)
@@ -700,6 +812,47 @@ passthrough = ["guidance_scale"]
                 "providers.gpu-box.models[1].id"
             ]
         );
+    }
+
+    #[test]
+    fn a_model_of_this_release_is_changed_by_its_id() {
+        let text = r#"
+[providers.runway]
+api_key = "key"
+[[providers.runway.models]]
+id = "runway/gen-4.5"
+native_model_id = "gen4.5-later"
+retires_on = "2027-01-31"
+prices = [{ meter = "credit", usd = "0.009", credits_per_second = 12 }]
+[[providers.runway.models]]
+id = "runway/gen-4-turbo"
+enabled = false
+"#;
+        let config = written(text).unwrap();
+        let pairs = |id: &str| {
+            let model = config.catalogue.find(&ModelId(id.into())).unwrap();
+            model.pairs.clone()
+        };
+        let pair = &pairs("runway/gen-4.5")[0];
+        assert_eq!(pair.native_model, "gen4.5-later");
+        assert_eq!(pair.retires_on.unwrap().to_string(), "2027-01-31");
+        assert_eq!(pair.tariff.rules[0].price_nanos.get(), 9_000_000);
+        let providers = pairs("runway/gen-4-turbo");
+        assert!(providers.iter().all(|pair| pair.provider.0 != "runway"));
+        let wrong = text
+            .replace("\"2027-01-31\"", "\"soon\"\ndurations = [4]")
+            .replace("meter = \"credit\"", "metre = \"credit\"");
+        let faults = faults(&wrong);
+        for part in [
+            "models[0].retires_on",
+            "models[0].prices",
+            "models[0].durations",
+        ] {
+            assert!(
+                faults.iter().any(|fault| fault.contains(part)),
+                "{part} is not told in {faults:?}"
+            );
+        }
     }
 
     #[test]

@@ -220,7 +220,8 @@ impl Rule {
         }
     }
 
-    fn in_force(&self, now: UnixTime) -> bool {
+    /// Whether it holds on this day at all.
+    pub fn in_force(&self, now: UnixTime) -> bool {
         self.from.is_none_or(|from| from <= now) && self.until.is_none_or(|until| now < until)
     }
 

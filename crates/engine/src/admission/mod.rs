@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use filmgate_core::calendar::Day;
 use filmgate_core::id::{GenerationId, HoldId, KeyId, VideoId, WorkspaceId};
 use filmgate_core::job::{self, Admission, HoldTerms, Job, Mode};
 use filmgate_core::key::KeyRefusal;
@@ -108,12 +109,16 @@ pub enum AdmitError {
     #[error("{model} has been retired")]
     Retired {
         model: ModelId,
+        /// The day its maker stopped it.
+        since: Option<Day>,
         nearest: Option<ModelId>,
     },
     #[error("{model} does not take this request")]
     Refused {
         model: ModelId,
         refusals: Vec<Refusal>,
+        /// Another model that takes the request as it is.
+        nearest: Option<ModelId>,
     },
     #[error("no provider of {model} can run this request")]
     NoProvider {

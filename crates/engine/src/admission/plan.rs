@@ -95,22 +95,20 @@ impl Parts {
     }
 
     fn model(&self, request: &Request) -> Result<&Model, AdmitError> {
-        let nearest = || {
-            self.catalogue
-                .nearest(&request.model.0)
-                .map(|model| model.id.clone())
-        };
-        let model =
-            self.catalogue
-                .find(&request.model)
-                .ok_or_else(|| AdmitError::UnknownModel {
-                    sent: request.model.clone(),
-                    nearest: nearest(),
-                })?;
-        if model.status == ModelStatus::Retired {
+        let now = self.clock.now();
+        let model = self.catalogue.find(&request.model).ok_or_else(|| {
+            let nearest = self.catalogue.nearest(&request.model.0, now);
+            AdmitError::UnknownModel {
+                sent: request.model.clone(),
+                nearest: nearest.map(|model| model.id.clone()),
+            }
+        })?;
+        if model.status(now) == ModelStatus::Retired {
+            let nearest = self.catalogue.replacement(model, now);
             return Err(AdmitError::Retired {
                 model: model.id.clone(),
-                nearest: nearest(),
+                since: model.retires_on,
+                nearest: nearest.map(|model| model.id.clone()),
             });
         }
         Ok(model)
@@ -133,6 +131,13 @@ impl Parts {
         let mut dropped = Vec::new();
         let mut first_refusals: Option<Vec<Refusal>> = None;
         for pair in &model.pairs {
+            if let Some(ended) = pair.retires_on.filter(|_| pair.has_ended(self.clock.now())) {
+                dropped.push(Dropped {
+                    provider: pair.provider.clone(),
+                    reason: format!("no longer has this model since {ended}"),
+                });
+                continue;
+            }
             let Some(account) = self.accounts.get(&pair.provider) else {
                 dropped.push(Dropped {
                     provider: pair.provider.clone(),
@@ -153,11 +158,8 @@ impl Parts {
                     let facts = pair.facts(&request, &shape);
                     let candidate = Candidate {
                         provider: pair.provider.clone(),
-                        native_model: pair.native_model.clone(),
-                        price: pair
-                            .tariff
-                            .as_ref()
-                            .and_then(|tariff| tariff.rules_for(&facts)),
+                        native_model: pair.native_model(&facts).to_owned(),
+                        price: pair.tariff.rules_for(&facts, self.clock.now()),
                         shape,
                         quote: None,
                         submit_repeat: account.provider.protocol().submit_repeat,
@@ -166,7 +168,7 @@ impl Parts {
                     };
                     let account = candidate.account();
                     let offer = offer(pair, candidate, &request, terms);
-                    offers.push(self.as_it_stands(pair, &account, offer));
+                    offers.push(self.as_it_stands(&account, offer));
                 }
                 Err(refusals) => {
                     let reason = refusals
@@ -184,6 +186,7 @@ impl Parts {
         }
         match first_refusals {
             Some(refusals) if offers.is_empty() => Err(AdmitError::Refused {
+                nearest: self.taking(model, request),
                 model: model.id.clone(),
                 refusals,
             }),
@@ -193,13 +196,29 @@ impl Parts {
 }
 
 impl Parts {
+    /// The nearest other model that takes the request as it is.
+    fn taking(&self, refused: &Model, request: &Request) -> Option<ModelId> {
+        let now = self.clock.now();
+        let runs = |provider: &ProviderName| {
+            let account = self.accounts.get(provider);
+            account.is_some_and(|account| account.provider.check(request).is_ok())
+        };
+        let nearest = self.catalogue.nearest_taking(request, refused, now, runs);
+        nearest.map(|model| model.id.clone())
+    }
+
     /// The offer, with how its provider has done lately.
-    fn as_it_stands<T>(&self, pair: &Pair, account: &ProviderName, offer: Offer<T>) -> Offer<T> {
-        let topic = Topic::Submit(pair.native_model.clone());
+    fn as_it_stands<T>(
+        &self,
+        account: &ProviderName,
+        offer: Offer<(Candidate, T)>,
+    ) -> Offer<(Candidate, T)> {
+        let native_model = &offer.with.0.native_model;
+        let topic = Topic::Submit(native_model.clone());
         let now = self.clock.now();
         Offer {
             healthy: !self.health.is_ill(account, &topic, now),
-            expected: self.cadence.usual(&pair.provider, &pair.native_model),
+            expected: self.cadence.usual(&offer.provider, native_model),
             ..offer
         }
     }

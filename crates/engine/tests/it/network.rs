@@ -8,11 +8,12 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use bytes::Bytes;
-use filmgate_catalogue::{AudioMode, Declared, DeclaredDurations, DeclaredSeed};
+use filmgate_catalogue::{AudioMode, Declared, DeclaredDurations, DeclaredSeed, Price};
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::frame_size::FrameSize;
 use filmgate_core::id::VideoId;
 use filmgate_core::job::{AttemptOutcome, State as JobState, Status};
+use filmgate_core::pricing::Meter;
 use filmgate_core::provider::{Credential, Secret};
 use filmgate_core::repeat::RetryCount;
 use filmgate_core::request::{
@@ -165,7 +166,7 @@ async fn house_with(address: SocketAddr, opened: &[&str]) -> House {
         first_frame: true,
         max_samples: 1,
         passthrough: Vec::new(),
-        price: "0.02".parse().ok(),
+        prices: vec![Price::of(Meter::OutputSecond, "0.02".parse().unwrap())],
     };
     House::over(account, declared).await
 }

@@ -2,7 +2,6 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use filmgate_core::request::Request;
 use filmgate_engine::{AdmitError, Admitted, How, Until};
 use filmgate_store::Found;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -62,13 +61,12 @@ pub(crate) async fn create(
     let room = body.room.take();
     let lowered = body.lower()?;
     // Only needed where it is refused, and then to say who would take it.
-    let request = lowered.ask.request.clone();
     let from = arrival.through("videos.create");
     let admitted = api.engine.create(member.caller(), lowered.ask, from).await;
     drop(room);
     match admitted {
         Ok(admitted) => Ok(accepted(&api, admitted, &headers).await),
-        Err(error) => Err(refused(&api, error, &request, &lowered.input_paths)),
+        Err(error) => Err(refused(error, &lowered.input_paths)),
     }
 }
 
@@ -113,14 +111,8 @@ pub(crate) async fn accepted(api: &Api, admitted: Admitted, headers: &HeaderMap)
     response
 }
 
-/// The refusal, each input under the name the client gave it, and with a model that would take the request.
-pub(crate) fn refused(
-    api: &Api,
-    mut error: AdmitError,
-    request: &Request,
-    input_paths: &[String],
-) -> ApiError {
-    let mut taker = None;
+/// The refusal, each input under the name the client gave it.
+pub(crate) fn refused(mut error: AdmitError, input_paths: &[String]) -> ApiError {
     if let AdmitError::Refused { refusals, .. } | AdmitError::InputsRefused { refusals } =
         &mut error
     {
@@ -135,27 +127,5 @@ pub(crate) fn refused(
             }
         }
     }
-    if matches!(error, AdmitError::Refused { .. }) {
-        taker = another_model_that_takes(api, request);
-    }
-    let error = ApiError::from(error);
-    match taker {
-        Some(model) => error.detail("model", format!("{model} would take this request")),
-        None => error,
-    }
-}
-
-fn another_model_that_takes(api: &Api, request: &Request) -> Option<String> {
-    use filmgate_catalogue::ModelStatus;
-    api.engine
-        .catalogue()
-        .models()
-        .iter()
-        .filter(|model| model.status != ModelStatus::Retired)
-        .find(|model| {
-            model.pairs.iter().any(|pair| {
-                api.engine.has_account(&pair.provider) && pair.capabilities.resolve(request).is_ok()
-            })
-        })
-        .map(|model| model.id.to_string())
+    error.into()
 }

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use axum::extract::State;
 use axum::response::Response;
 use filmgate_catalogue::{AudioMode, Model, ModelStatus, Pair};
+use filmgate_core::facts::{Fact, FactValue};
 use filmgate_core::money::Nanos;
+use filmgate_core::pricing::Rule;
 use filmgate_engine::provider_keys::OwnAccounts;
 use serde::Serialize;
 use serde_json::Value;
@@ -42,6 +44,8 @@ pub(crate) struct ModelView {
     aliases: Vec<String>,
     /// `active`, `preview`, `deprecated` or `retired`.
     status: &'static str,
+    /// The day its maker stops it or has stopped it, as `YYYY-MM-DD`; null where none is known.
+    retires_on: Option<String>,
     /// A configured provider has it, and it is not retired.
     available: bool,
     /// `text`, `image`, `video`, `audio`.
@@ -59,10 +63,11 @@ pub(crate) struct ModelView {
     #[schema(value_type = Object)]
     supported_parameters_detail: BTreeMap<&'static str, Value>,
     providers: Vec<PairView>,
-    /// The lowest price of each meter in nano-dollars, before markup; empty where none is known.
+    /// The lowest price of each meter in nano-dollars, before markup; empty where none is known. Each with its
+    /// conditions stands at its provider.
     pricing: Vec<PriceView>,
     /// The same, by meter, as decimal dollars.
-    pricing_skus: BTreeMap<&'static str, String>,
+    pricing_skus: BTreeMap<String, String>,
 }
 
 /// The model at one provider.
@@ -70,8 +75,10 @@ pub(crate) struct ModelView {
 pub(crate) struct PairView {
     /// As `provider.only` and its kin name it.
     id: String,
-    /// It is configured here, with a credential of the operator's or of the caller's workspace.
+    /// It is configured here, with a credential of the operator's or of the caller's workspace, and has the model still.
     available: bool,
+    /// The day the provider stops it, as `YYYY-MM-DD`; null where none is known.
+    retires_on: Option<String>,
     input_types: Vec<&'static str>,
     output_types: Vec<&'static str>,
     supported_params: Vec<&'static str>,
@@ -82,8 +89,10 @@ pub(crate) struct PairView {
     supported_parameters_detail: BTreeMap<&'static str, Value>,
     /// The keys of `provider_params` it takes.
     passthrough: Vec<String>,
+    /// What is in force, before markup.
     pricing: Vec<PriceView>,
-    pricing_skus: BTreeMap<&'static str, String>,
+    /// The same as decimal dollars, by meter and conditions, such as `output_second[resolution=1080p]`.
+    pricing_skus: BTreeMap<String, String>,
 }
 
 /// The price of one meter.
@@ -94,6 +103,15 @@ pub(crate) struct PriceView {
     price_nanos: i64,
     /// Always `usd`.
     currency: &'static str,
+    /// What an order has to be for it: each of these among the values; empty: whatever it is.
+    #[schema(value_type = Object)]
+    when: BTreeMap<Fact, Vec<FactValue>>,
+    /// Of `credit`: how many a second of output takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credits_per_second: Option<u32>,
+    /// So many units of each order are free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_quantity: Option<u32>,
 }
 
 /// List models
@@ -146,7 +164,7 @@ impl ModelView {
             .iter()
             .map(|pair| PairView::of(api, own, pair))
             .collect();
-        let retired = model.status == ModelStatus::Retired;
+        let status = model.status(api.engine.now());
         let merged = |of: fn(&PairView) -> &Vec<&'static str>| {
             let mut all = Vec::new();
             for word in providers.iter().flat_map(of) {
@@ -171,13 +189,15 @@ impl ModelView {
             model: model.id.0.clone(),
             name: model.name.clone(),
             aliases: model.aliases.clone(),
-            status: match model.status {
+            retires_on: model.retires_on.map(|day| day.to_string()),
+            status: match status {
                 ModelStatus::Active => "active",
                 ModelStatus::Preview => "preview",
                 ModelStatus::Deprecated => "deprecated",
                 ModelStatus::Retired => "retired",
             },
-            available: !retired && providers.iter().any(|pair| pair.available),
+            available: status != ModelStatus::Retired
+                && providers.iter().any(|pair| pair.available),
             input_types: merged(|pair| &pair.input_types),
             output_types: merged(|pair| &pair.output_types),
             supported_parameters: supported.clone(),
@@ -196,15 +216,11 @@ impl PairView {
         let capabilities = &pair.capabilities;
         let detail = detail(capabilities);
         let supported: Vec<&'static str> = detail.keys().copied().collect();
-        let pricing: Vec<PriceView> = pair
-            .tariff
-            .iter()
-            .flat_map(|tariff| &tariff.rules)
-            .map(|rule| PriceView {
-                meter: rule.meter.as_str(),
-                price_nanos: rule.price_nanos.get(),
-                currency: "usd",
-            })
+        let now = api.engine.now();
+        let rules = pair.tariff.rules.iter();
+        let pricing: Vec<PriceView> = rules
+            .filter(|rule| rule.in_force(now))
+            .map(PriceView::of)
             .collect();
         let mut input_types = vec!["text"];
         for slot in &capabilities.inputs {
@@ -218,7 +234,9 @@ impl PairView {
         };
         Self {
             id: pair.provider.0.clone(),
-            available: api.engine.has_account(&pair.provider) || own.contains_key(&pair.provider),
+            available: !pair.has_ended(now)
+                && (api.engine.has_account(&pair.provider) || own.contains_key(&pair.provider)),
+            retires_on: pair.retires_on.map(|day| day.to_string()),
             input_types,
             output_types,
             supported_parameters: supported.clone(),
@@ -232,23 +250,64 @@ impl PairView {
     }
 }
 
+impl PriceView {
+    fn of(rule: &Rule) -> Self {
+        let conditions = rule.when.iter();
+        Self {
+            meter: rule.meter.as_str(),
+            price_nanos: rule.price_nanos.get(),
+            currency: "usd",
+            when: conditions
+                .map(|condition| (condition.fact, condition.among.clone()))
+                .collect(),
+            credits_per_second: rule.credits_per_second,
+            free_quantity: Some(rule.free_quantity).filter(|free| *free > 0),
+        }
+    }
+
+    /// Nano-dollars for a second of output, where it is sold by that.
+    fn a_second(&self) -> Option<i64> {
+        match (self.meter, self.credits_per_second) {
+            ("output_second", _) => Some(self.price_nanos),
+            ("credit", Some(credits)) => self.price_nanos.checked_mul(i64::from(credits)),
+            _ => None,
+        }
+    }
+
+    /// The meter, and behind it the conditions.
+    fn sku(&self) -> String {
+        let mut sku = self.meter.to_owned();
+        for (fact, among) in &self.when {
+            let among: Vec<String> = among.iter().map(ToString::to_string).collect();
+            sku.push_str(&format!("[{}={}]", fact.name(), among.join("|")));
+        }
+        sku
+    }
+}
+
+/// The lowest of each meter, without conditions: the others stand at the providers.
 fn cheapest(providers: &[PairView]) -> Vec<PriceView> {
     let mut lowest: Vec<PriceView> = Vec::new();
     for price in providers.iter().flat_map(|pair| &pair.pricing) {
         match lowest.iter_mut().find(|known| known.meter == price.meter) {
             Some(known) => known.price_nanos = known.price_nanos.min(price.price_nanos),
-            None => lowest.push(price.clone()),
+            None => lowest.push(PriceView {
+                when: BTreeMap::new(),
+                credits_per_second: None,
+                free_quantity: None,
+                ..price.clone()
+            }),
         }
     }
     lowest
 }
 
-fn skus(pricing: &[PriceView]) -> BTreeMap<&'static str, String> {
+fn skus(pricing: &[PriceView]) -> BTreeMap<String, String> {
     pricing
         .iter()
         .filter_map(|price| {
             let amount = Nanos::new(price.price_nanos)?;
-            Some((price.meter, amount.to_string()))
+            Some((price.sku(), amount.to_string()))
         })
         .collect()
 }

@@ -105,7 +105,7 @@ pub(crate) async fn quote(
         .engine
         .quote(caller.workspace, &request)
         .await
-        .map_err(|error| create::refused(&api, error, &request, &lowered.input_paths))?;
+        .map_err(|error| create::refused(error, &lowered.input_paths))?;
     Ok(json(Quote {
         quote_nanos: quotation.quote.map(Nanos::get),
         hold_nanos: quotation.hold.map(Nanos::get),

@@ -72,12 +72,17 @@ impl Filter {
             && self.most_nanos.is_none_or(|most| {
                 pair.pricing
                     .iter()
-                    .any(|price| price.meter == "output_second" && price.price_nanos <= most)
+                    .any(|price| price.a_second().is_some_and(|nanos| nanos <= most))
             })
     }
 
     pub(super) fn fits(&self, model: &ModelView) -> bool {
-        model.providers.iter().any(|pair| self.fits_pair(pair))
+        // What is retired may have no provider any more.
+        let anything = self.params.is_empty()
+            && self.provider.is_none()
+            && self.input_type.is_none()
+            && self.most_nanos.is_none();
+        anything || model.providers.iter().any(|pair| self.fits_pair(pair))
     }
 }
 
