@@ -171,15 +171,75 @@ async fn a_quote_tells_the_price_and_makes_nothing() {
     let models = models.expect(200).json();
     assert_eq!(models["data"][0]["model"], "filmgate/testcard");
     assert_eq!(models["data"][0]["available"], true);
-    for none in [
-        "params=negative_prompt",
-        "provider=x",
-        "max_price_per_second=0.001",
-        "input_type=audio",
-    ] {
+    for none in ["provider=x", "max_price_per_second=0.001"] {
         let models = gate.get(&format!("/v1/videos/models?{none}")).await;
         assert_eq!(models.expect(200).json()["data"], json!([]), "{none}");
     }
+    for others in ["params=negative_prompt", "input_type=audio"] {
+        let models = gate.get(&format!("/v1/videos/models?{others}")).await;
+        let models = models.expect(200).json();
+        let models = models["data"].as_array().unwrap();
+        assert!(!models.is_empty(), "{others}");
+        let mut ids = models.iter().map(|model| &model["model"]);
+        assert!(ids.all(|id| id != "filmgate/testcard"), "{others}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_tell_their_prices_with_the_conditions_and_when_they_end() {
+    let gate = Gate::open().await;
+    let listed = gate.get("/v1/videos/models").await.expect(200).json();
+    let listed = listed["data"].as_array().unwrap();
+    let model = |id: &str| listed.iter().find(|model| model["id"] == id).unwrap();
+    let veo = model("google/veo-3.1-fast");
+    assert_eq!(
+        (&veo["status"], &veo["available"]),
+        (&json!("active"), &json!(false))
+    );
+    let providers = veo["providers"].as_array().unwrap();
+    let vertex = providers.iter().find(|pair| pair["id"] == "google-vertex");
+    let vertex = vertex.unwrap();
+    let skus = vertex["pricing_skus"].as_object().unwrap();
+    assert_eq!(skus.len(), vertex["pricing"].as_array().unwrap().len());
+    let (_, quiet) = skus
+        .iter()
+        .find(|(sku, _)| sku.contains("[resolution=720p]") && sku.contains("[audio=false]"))
+        .unwrap();
+    assert_eq!(quiet, "0.08");
+    let sora = model("openai/sora-2");
+    assert_eq!(
+        (&sora["status"], &sora["retires_on"]),
+        (&json!("retired"), &json!("2026-09-24"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retired_model_is_refused_with_the_day_and_the_nearest_there_is() {
+    let gate = Gate::open().await;
+    let order = gate.order(json!({"model": "google/veo-3"}));
+    let error = gate.post("/v1/videos", order).await.expect(400).json();
+    assert_eq!(error["error"], "unsupported_model_or_endpoint");
+    assert_eq!(error["reason"], "model_retired");
+    let told = error["description"].as_str().unwrap();
+    assert!(
+        told.contains("2026-06-30") && told.contains("google/veo-3.1"),
+        "{told}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_nearest_model_that_takes_the_request() {
+    let gate = Gate::open().await;
+    let order = json!({"model": "testcard", "prompt": "a paper boat", "duration": 30});
+    let error = gate.post("/v1/videos", order).await.expect(400).json();
+    assert_eq!(error["details"][0]["path"], "duration");
+    let taker = error["details"][1]["message"].as_str().unwrap();
+    let (taker, _) = taker.split_once(" would take").unwrap();
+    let listed = gate.get("/v1/videos/models").await.expect(200).json();
+    let mut listed = listed["data"].as_array().unwrap().iter();
+    let taker = listed.find(|model| model["id"] == taker).unwrap();
+    let most = &taker["supported_params_detail"]["duration"]["max"];
+    assert!(most.as_u64() >= Some(30), "{taker}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -42,7 +42,8 @@ status = "active"
 provider = "scripted"
 native_model_id = "one"
 duration = { min = 1, max = 20, default = 4 }
-default_size = "320x180"
+resolutions = ["180p"]
+aspect_ratios = ["16:9"]
 sizes = { 180p = { "16:9" = "320x180" } }
 audio = "never"
 max_samples = 4
@@ -57,7 +58,8 @@ status = "active"
 provider = "scripted"
 native_model_id = "two"
 duration = { min = 1, max = 20, default = 4 }
-default_size = "320x180"
+resolutions = ["180p"]
+aspect_ratios = ["16:9"]
 sizes = { 180p = { "16:9" = "320x180" } }
 audio = "never"
 max_samples = 4
@@ -71,7 +73,8 @@ status = "active"
 provider = "scripted"
 native_model_id = "one"
 duration = { min = 1, max = 20, default = 4 }
-default_size = "320x180"
+resolutions = ["180p"]
+aspect_ratios = ["16:9"]
 sizes = { 180p = { "16:9" = "320x180" } }
 audio = "never"
 max_samples = 4
@@ -81,7 +84,8 @@ prices = [{ meter = "output_second", usd = "0.01", source = "a test", as_of = "2
 provider = "other"
 native_model_id = "uno"
 duration = { min = 1, max = 20, default = 4 }
-default_size = "320x180"
+resolutions = ["180p"]
+aspect_ratios = ["16:9"]
 sizes = { 180p = { "16:9" = "320x180" } }
 audio = "never"
 seed = { min = 0, max = 99 }
