@@ -6,7 +6,7 @@
 
 use filmgate_core::facts::{Condition, Fact, FactValue, Mode};
 use filmgate_core::frame_size::FrameSize;
-use filmgate_core::request::{Input, MediaKind, Refusal, Request, Shape};
+use filmgate_core::request::{Input, InputRole, MediaKind, Refusal, Request, Shape};
 
 use crate::capability::{
     AudioMode, Capabilities, Constraint, InputSlot, OfferedSize, ratio_name, resolution_name,
@@ -188,10 +188,7 @@ impl Capabilities {
     /// `None`: the model chooses, or nobody has said how long the input is.
     fn seconds(&self, request: &Request, mode: Mode) -> Result<Option<u32>, Refusal> {
         if self.duration.follows_source.contains(&mode) {
-            let source = match mode {
-                Mode::AudioToVideo => request.input_audio_duration,
-                _ => request.input_video_duration,
-            };
+            let source = source_seconds(request, mode);
             if let Some(seconds) = request.duration.filter(|wish| Some(*wish) != source) {
                 let allowed = "nothing: the result is as long as what it is made of".to_owned();
                 return Err(refusal("duration", seconds, allowed));
@@ -541,7 +538,17 @@ impl InputSlot {
             MediaKind::Video => ("input_video_duration", request.input_video_duration),
             MediaKind::Audio => ("input_audio_duration", request.input_audio_duration),
         };
-        let Some(seconds) = said else { return };
+        let mut of_kind = request
+            .inputs
+            .iter()
+            .filter(|input| input.kind == self.kind);
+        let measured: Option<u64> =
+            of_kind.try_fold(0u64, |sum, input| sum.checked_add(input.duration_ms?));
+        // A part of a second more than is allowed is not told here: limits are whole seconds, and rounded.
+        let measured = measured.and_then(|ms| u32::try_from(ms / 1000).ok());
+        let Some(seconds) = measured.or(said) else {
+            return;
+        };
         let alone = request
             .inputs
             .iter()
@@ -563,6 +570,21 @@ impl InputSlot {
             refusals.push(refusal(field, seconds, allowed));
         }
     }
+}
+
+/// Whole seconds of the clip or the sound that the result is as long as: as measured, else as its client says.
+fn source_seconds(request: &Request, mode: Mode) -> Option<u32> {
+    let (kind, said) = match mode {
+        Mode::AudioToVideo => (MediaKind::Audio, request.input_audio_duration),
+        _ => (MediaKind::Video, request.input_video_duration),
+    };
+    let mut sources = request
+        .inputs
+        .iter()
+        .filter(|input| (input.kind, input.role) == (kind, InputRole::Source));
+    let measured = sources.next().and_then(|input| input.duration_ms);
+    let measured = measured.map(|ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX).max(1));
+    measured.or(said)
 }
 
 /// The key of `provider_params` that chooses the frames a second.
@@ -635,7 +657,7 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use filmgate_core::request::{Input, InputRole, ModelId};
+    use filmgate_core::request::ModelId;
 
     use super::*;
     use crate::Catalogue;

@@ -159,7 +159,7 @@ async fn house_at(address: SocketAddr, opened: &[&str]) -> House {
         first_frame: false,
         max_samples: 1,
         passthrough: Vec::new(),
-        price: None,
+        prices: Vec::new(),
     };
     House::over(account, declared).await
 }

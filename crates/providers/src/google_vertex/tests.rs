@@ -95,6 +95,7 @@ fn order_of(native_model: &str, seconds: u32, change: impl FnOnce(&mut VideoRequ
             seconds: Some(seconds),
             size: Some(request.size.unwrap_or(FrameSize::new(1280, 720))),
             audio: Some(request.generate_audio.unwrap_or(true)),
+            ..Shape::default()
         },
         request: request.into(),
         attempt_key: "video_1-1".into(),
