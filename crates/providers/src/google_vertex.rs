@@ -224,6 +224,13 @@ impl Provider for GoogleVertex {
         order::check(request)
     }
 
+    /// The project that jobs run in and are billed to is the configured one, whoever signs.
+    fn check_credential(&self, _credential: &Credential) -> Result<(), &'static str> {
+        Err(
+            "no key of a workspace's own is taken for Vertex AI, where jobs are billed to the project that is configured here",
+        )
+    }
+
     fn authorise(&self, credential: &Credential, now: UnixTime) -> Talk<Token> {
         let request = ServiceAccount::read(credential.secret.expose())
             .and_then(|account| account.ask_for_token(self.site.stands_in(), now));

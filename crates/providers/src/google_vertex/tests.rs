@@ -209,6 +209,15 @@ fn as_the_sdk_sends(name: &str) -> Value {
 }
 
 #[test]
+fn a_sound_key_of_a_workspace_is_refused_because_the_configured_project_would_be_billed() {
+    let credential = Credential {
+        secret: Secret::new(key_file(|_| {})),
+    };
+    let refused = adapter().check_credential(&credential).unwrap_err();
+    assert!(refused.contains("project"), "{refused}");
+}
+
+#[test]
 fn a_key_signs_for_a_token_as_googles_library_does() {
     let mut talk = authorise(&adapter(), key_file(|_| {}));
     let Step::Send { message, repeat } = talk.next(None) else {
