@@ -192,12 +192,6 @@ async fn each_field_that_cannot_be_is_named_with_what_is_allowed() {
 async fn what_is_for_a_later_version_is_refused_by_name_and_not_ignored() {
     let gate = Gate::start().await;
     for (field, value, path) in [
-        ("provider", json!({"sort": "latency"}), "provider.sort"),
-        (
-            "provider",
-            json!({"require_parameters": false}),
-            "provider.require_parameters",
-        ),
         (
             "webhook",
             json!({"endpoint_id": "we_1"}),

@@ -171,6 +171,9 @@ async fn every_route_that_asks_for_a_key_refuses_without_one() {
         } else if route.path.ends_with("/content") {
             // A key or a signed link: without either, it is the key that is missed.
             answer.refused(401, "unauthorised");
+        } else if route.path.starts_with("/v1/callbacks/") {
+            // An address that nobody was given.
+            answer.refused(404, "not_found");
         } else if route.path.ends_with("/inputs/{index}") {
             // A signed link alone opens it.
             answer.refused(403, "forbidden");
