@@ -40,6 +40,12 @@ CHECKS = [
     allow_header_conformance,
 ]
 BASES = ["/v1/videos", "/v1/video/generations"]
+# Addresses that a provider alone is given; the tests of the binary play that provider.
+GIVEN_TO_PROVIDERS = {
+    "POST /v1/callbacks/{provider}/{token}",
+    "GET /v1/videos/{video_id}/inputs/{index}",
+    "GET /v1/video/generations/{video_id}/inputs/{index}",
+}
 HANDSHAKE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -178,7 +184,7 @@ def expect_good_answers(gateway):
             case.validate_response(answer, checks=[check for check in CHECKS if check is not not_a_server_error])
         except schemathesis.errors.FailureGroup as group:
             faults += [f"{method} {answer.request.url}: {failure}" for failure in group.exceptions]
-    for left_out in sorted(operations(document) - set(asked)):
+    for left_out in sorted(operations(document) - set(asked) - GIVEN_TO_PROVIDERS):
         faults.append(f"{left_out} is documented, and no good request of it is tried")
     print(f"good requests: {asked.total()} for {len(asked)} operations, {len(faults)} faults")
     return faults
