@@ -35,12 +35,18 @@ struct Usual {
 }
 
 impl Cadence {
-    /// Takes in that a job took `took` from acceptance to success.
-    pub(crate) fn learn(&self, candidate: &Candidate, took: Duration) {
+    /// Takes in that a job was not done yet at one age, and was at another: the last looks at it.
+    pub(crate) fn learn(&self, candidate: &Candidate, not_yet: Duration, done: Duration) {
+        self.learn_of(&candidate.provider, &candidate.native_model, not_yet, done);
+    }
+
+    fn learn_of(&self, provider: &ProviderName, model: &str, not_yet: Duration, done: Duration) {
+        let unsure = done.saturating_sub(not_yet) / 2;
+        let took = done.saturating_sub(unsure);
         self.all()
-            .entry(key(&candidate.provider, &candidate.native_model))
-            .and_modify(|usual| usual.learn(took))
-            .or_insert(Usual::of(took));
+            .entry(key(provider, model))
+            .and_modify(|usual| usual.learn(took, unsure))
+            .or_insert(Usual::of(took, unsure));
     }
 
     /// How long such a job takes; `None` where none was seen.
@@ -79,15 +85,17 @@ impl Cadence {
 }
 
 impl Usual {
-    fn of(took: Duration) -> Self {
+    fn of(took: Duration, unsure: Duration) -> Self {
         Self {
             mean: took,
-            deviation: took / 4,
+            deviation: (took / 4).max(unsure),
         }
     }
 
-    fn learn(&mut self, took: Duration) {
-        let off = took.abs_diff(self.mean);
+    /// What was looked at seldom is known badly: without that, our own lateness would be taken for the provider's, and the
+    /// next job be looked at later still.
+    fn learn(&mut self, took: Duration, unsure: Duration) {
+        let off = took.abs_diff(self.mean) + unsure;
         self.deviation = (self.deviation * 3 + off) / 4;
         self.mean = (self.mean * 7 + took) / 8;
     }
@@ -164,16 +172,38 @@ mod tests {
 
     #[test]
     fn what_is_learnt_follows_what_is_seen() {
-        let mut usual = Usual::of(seconds(100));
+        let sure = Duration::ZERO;
+        let mut usual = Usual::of(seconds(100), sure);
         for _ in 0..40 {
-            usual.learn(seconds(60));
+            usual.learn(seconds(60), sure);
         }
         assert!(usual.mean < seconds(61) && usual.deviation < seconds(1));
-        usual.learn(seconds(90));
+        usual.learn(seconds(90), sure);
         assert!(
             usual.latest() > seconds(70),
             "one outlier widens the window"
         );
+    }
+
+    /// What is seen late is not learnt as late: the end of jobs that all take as long comes to be seen within one wait.
+    #[test]
+    fn our_own_lateness_is_not_learnt() {
+        for takes in [30, 47, 120, 600] {
+            let cadence = Cadence::default();
+            let (provider, model) = (ProviderName("p".into()), "m");
+            let mut late = Duration::MAX;
+            for _ in 0..30 {
+                let usual = cadence.all().get(&key(&provider, model)).copied();
+                let (mut before, mut age) = (Duration::ZERO, Duration::ZERO);
+                while age < seconds(takes) {
+                    before = age;
+                    age += wait(usual, age, EVERY);
+                }
+                late = age - seconds(takes);
+                cadence.learn_of(&provider, model, before, age);
+            }
+            assert!(late <= EVERY, "{takes}: {late:?}");
+        }
     }
 
     proptest! {

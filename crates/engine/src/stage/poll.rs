@@ -98,15 +98,12 @@ impl Parts {
                 }
             }
             Observation::Succeeded(delivery) => {
-                if let Some(accepted_at) = held
-                    .job
-                    .life
-                    .attempt
-                    .as_ref()
-                    .and_then(|attempt| attempt.accepted_at)
-                {
-                    self.cadence
-                        .learn(held.job.candidate(), self.clock.now().since(accepted_at));
+                let life = &held.job.life;
+                let accepted_at = life.attempt.as_ref().and_then(|it| it.accepted_at);
+                if let Some(accepted_at) = accepted_at {
+                    let not_yet = life.observed_at.unwrap_or(accepted_at).since(accepted_at);
+                    let done = self.clock.now().since(accepted_at);
+                    self.cadence.learn(held.job.candidate(), not_yet, done);
                 }
                 Event::Succeeded { delivery }
             }
