@@ -1,6 +1,6 @@
 //! Which model stands nearest to one that cannot be had, or cannot do what was asked.
 
-use filmgate_core::request::{ProviderName, Request};
+use filmgate_core::request::Request;
 use filmgate_core::time::UnixTime;
 
 use crate::Catalogue;
@@ -27,7 +27,7 @@ impl Catalogue {
         request: &Request,
         refused: &Model,
         now: UnixTime,
-        takes: impl Fn(&ProviderName) -> bool,
+        takes: impl Fn(&Pair) -> bool,
     ) -> Option<&Model> {
         let resolves = |pair: &&Pair| !pair.has_ended(now) && resolves(pair, request);
         self.alive(now)
@@ -35,10 +35,7 @@ impl Catalogue {
             .filter(|model| model.pairs.iter().any(|pair| resolves(&pair)))
             .max_by_key(|model| {
                 let mut able = model.pairs.iter().filter(resolves);
-                (
-                    able.any(|pair| takes(&pair.provider)),
-                    kinship(refused, model),
-                )
+                (able.any(&takes), kinship(refused, model))
             })
     }
 

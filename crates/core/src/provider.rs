@@ -26,7 +26,7 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Refuses what only the vendor's own rules can tell, above all in `provider_params`, before money
     /// moves.
-    fn check(&self, _request: &Request) -> Result<(), Refusal> {
+    fn check(&self, _proposal: Proposal<'_>) -> Result<(), Refusal> {
         Ok(())
     }
 
@@ -143,6 +143,14 @@ pub fn bearer(token: &Token) -> HeaderMap {
     headers
 }
 
+/// What would be ordered, while there is no job yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Proposal<'a> {
+    pub native_model: &'a str,
+    pub request: &'a Request,
+    pub shape: &'a Shape,
+}
+
 /// Everything an adapter may know about a job.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -155,6 +163,17 @@ pub struct Order {
     /// Where the vendor may tell that the job has moved; `None` where this gateway cannot be reached from outside, or the
     /// vendor does not call back.
     pub callback_url: Option<String>,
+}
+
+impl Order {
+    /// The order as it was checked: rules may have been tightened since.
+    pub fn proposal(&self) -> Proposal<'_> {
+        Proposal {
+            native_model: &self.native_model,
+            request: &self.request,
+            shape: &self.shape,
+        }
+    }
 }
 
 /// What came in at a [`callback_url`](Order::callback_url). The address itself is proof of whose job it is about.

@@ -30,10 +30,10 @@ pub use service_account::{BadKey, ServiceAccount};
 use bytes::Bytes;
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::provider::{
-    Body, CancelOutcome, Credential, NativeId, Observation, Order, Protocol, Provider, Recovered,
-    Repeat, SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
+    Body, CancelOutcome, Credential, NativeId, Observation, Order, Proposal, Protocol, Provider,
+    Recovered, Repeat, SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
 };
-use filmgate_core::request::{ProviderName, Refusal, Request as VideoRequest};
+use filmgate_core::request::{ProviderName, Refusal};
 use filmgate_core::time::UnixTime;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -220,8 +220,8 @@ impl Provider for GoogleVertex {
         }
     }
 
-    fn check(&self, request: &VideoRequest) -> Result<(), Refusal> {
-        order::check(request)
+    fn check(&self, proposal: Proposal<'_>) -> Result<(), Refusal> {
+        order::check(proposal)
     }
 
     /// The project that jobs run in and are billed to is the configured one, whoever signs.

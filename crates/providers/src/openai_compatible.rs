@@ -26,10 +26,10 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::provider::{
-    Body, Callback, CancelOutcome, NativeId, NotACallback, Nudge, Observation, Order, Protocol,
-    Provider, Recovered, Repeat, SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
+    Body, Callback, CancelOutcome, NativeId, NotACallback, Nudge, Observation, Order, Proposal,
+    Protocol, Provider, Recovered, Repeat, SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
 };
-use filmgate_core::request::{ProviderName, Refusal, Request as VideoRequest};
+use filmgate_core::request::{ProviderName, Refusal};
 use http::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -160,15 +160,15 @@ impl Provider for OpenAiCompatible {
         }
     }
 
-    fn check(&self, request: &VideoRequest) -> Result<(), Refusal> {
-        if request.prompt.trim().is_empty() {
+    fn check(&self, proposal: Proposal<'_>) -> Result<(), Refusal> {
+        if proposal.request.prompt.trim().is_empty() {
             return Err(Refusal {
                 field: "prompt".to_owned(),
                 sent: "nothing".to_owned(),
                 allowed: "a text; this provider needs one beside an image too".to_owned(),
             });
         }
-        passthrough::check(&request.provider_params)
+        passthrough::check(&proposal.request.provider_params)
     }
 
     fn submit(&self, order: &Order, token: &Token) -> Talk<Submitted> {

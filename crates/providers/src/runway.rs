@@ -24,10 +24,10 @@ mod tests;
 use bytes::Bytes;
 use filmgate_core::failure::{Billed, Failure, FailureCode};
 use filmgate_core::provider::{
-    Body, CancelOutcome, NativeId, Observation, Order, Protocol, Provider, Recovered, Repeat,
-    SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
+    Body, CancelOutcome, NativeId, Observation, Order, Proposal, Protocol, Provider, Recovered,
+    Repeat, SubmitRepeat, Submitted, Talk, Token, ask, done, fail,
 };
-use filmgate_core::request::{ProviderName, Refusal, Request as VideoRequest};
+use filmgate_core::request::{ProviderName, Refusal};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::Value;
 use url::Url;
@@ -118,8 +118,8 @@ impl Provider for Runway {
         }
     }
 
-    fn check(&self, request: &VideoRequest) -> Result<(), Refusal> {
-        order::check(request)
+    fn check(&self, proposal: Proposal<'_>) -> Result<(), Refusal> {
+        order::check(proposal).map(drop)
     }
 
     fn submit(&self, order: &Order, token: &Token) -> Talk<Submitted> {

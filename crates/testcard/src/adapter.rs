@@ -14,10 +14,10 @@ use filmgate_core::failure::{Billed, Failure, FailureCode};
 use filmgate_core::frame_size::FrameSize;
 use filmgate_core::provider::{
     Body, CancelOutcome, Conversation, Delivery, Encoding, NativeId, Observation, Order, Part,
-    Protocol, Provider, Recovered, Repeat, Source, Step, SubmitRepeat, Submitted, Talk, Token,
-    Usage, ask, fail,
+    Proposal, Protocol, Provider, Recovered, Repeat, Source, Step, SubmitRepeat, Submitted, Talk,
+    Token, Usage, ask, fail,
 };
-use filmgate_core::request::{InputRole, MediaKind, ProviderName, Refusal, Request as CoreRequest};
+use filmgate_core::request::{InputRole, MediaKind, ProviderName, Refusal};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::order::JobOrder;
@@ -52,8 +52,8 @@ impl Provider for Testcard {
         }
     }
 
-    fn check(&self, request: &CoreRequest) -> Result<(), Refusal> {
-        match request.provider_params.get("simulate") {
+    fn check(&self, proposal: Proposal<'_>) -> Result<(), Refusal> {
+        match proposal.request.provider_params.get("simulate") {
             Some(simulate) => Simulation::parse(simulate).map(drop),
             None => Ok(()),
         }

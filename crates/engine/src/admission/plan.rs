@@ -4,6 +4,7 @@ use filmgate_catalogue::{Model, ModelStatus, Pair};
 use filmgate_core::job::{Candidate, Mode, Quoted, Terms};
 use filmgate_core::money::{Nanos, Rounding};
 use filmgate_core::pricing::{PriceLine, total};
+use filmgate_core::provider::Proposal;
 use filmgate_core::request::{ModelId, ProviderName, Refusal, Request, Shape, SoftParameter};
 use filmgate_core::routing::{Dropped, Limits, Offer, Payer, Unpriced, route};
 
@@ -199,9 +200,9 @@ impl Parts {
     /// The nearest other model that takes the request as it is.
     fn taking(&self, refused: &Model, request: &Request) -> Option<ModelId> {
         let now = self.clock.now();
-        let runs = |provider: &ProviderName| {
-            let account = self.accounts.get(provider);
-            account.is_some_and(|account| account.provider.check(request).is_ok())
+        let runs = |pair: &Pair| {
+            let account = self.accounts.get(&pair.provider);
+            account.is_some_and(|account| taken_as_it_is(pair, account, request).is_ok())
         };
         let nearest = self.catalogue.nearest_taking(request, refused, now, runs);
         nearest.map(|model| model.id.clone())
@@ -231,13 +232,7 @@ fn fitting(
     account: &Account,
     request: &Request,
 ) -> Result<(Request, Shape, Vec<SoftParameter>), Vec<Refusal>> {
-    let take = |request: &Request| {
-        let shape = pair.capabilities.resolve(request)?;
-        let checked = account.provider.check(request);
-        checked.map_err(|refusal| vec![refusal])?;
-        Ok(shape)
-    };
-    let refusals: Vec<Refusal> = match take(request) {
+    let refusals = match taken_as_it_is(pair, account, request) {
         Ok(shape) => return Ok((request.clone(), shape, Vec::new())),
         Err(refusals) if request.provider.require_parameters => return Err(refusals),
         Err(refusals) => refusals,
@@ -249,8 +244,24 @@ fn fitting(
     });
     let left_out: Vec<SoftParameter> = soft.collect();
     let request = request.clone().without(&left_out);
-    let shape = take(&request)?;
+    let shape = taken_as_it_is(pair, account, &request)?;
     Ok((request, shape, left_out))
+}
+
+fn taken_as_it_is(
+    pair: &Pair,
+    account: &Account,
+    request: &Request,
+) -> Result<Shape, Vec<Refusal>> {
+    let shape = pair.capabilities.resolve(request)?;
+    let facts = pair.facts(request, &shape);
+    let checked = account.provider.check(Proposal {
+        native_model: pair.native_model(&facts),
+        request,
+        shape: &shape,
+    });
+    checked.map_err(|refusal| vec![refusal])?;
+    Ok(shape)
 }
 
 fn offer(

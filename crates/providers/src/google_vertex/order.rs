@@ -2,8 +2,8 @@
 
 use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::frame_size::FrameSize;
-use filmgate_core::provider::{Body, Order};
-use filmgate_core::request::{Input, InputRole, MediaKind, Refusal, Request};
+use filmgate_core::provider::{Body, Order, Proposal};
+use filmgate_core::request::{Input, InputRole, MediaKind, Refusal};
 use serde_json::{Map, Value, json};
 
 use crate::inlined::Inlined;
@@ -15,14 +15,16 @@ const MOST_SAMPLES: u32 = 4;
 const PERSONS: [&str; 3] = ["allow_adult", "dont_allow", "allow_all"];
 const RESIZES: [&str; 2] = ["pad", "crop"];
 /// An image that shows somebody or something, and one that shows how it is to look.
-const REFERENCE_TYPES: [&str; 2] = ["asset", "style"];
+const REFERENCE_TYPES: [&str; 2] = ["asset", STYLE];
+const STYLE: &str = "style";
 /// What is taken of `provider_params`: marks by which the project's bill can be taken apart.
 const LABELS: &str = "labels";
 const MOST_LABELS: usize = 64;
 const MOST_LABEL_BYTES: usize = 63;
 
 /// Refuses what only this API's rules can tell.
-pub(super) fn check(request: &Request) -> Result<(), Refusal> {
+pub(super) fn check(proposal: Proposal<'_>) -> Result<(), Refusal> {
+    let request = proposal.request;
     if request.prompt.trim().is_empty() {
         return Err(refusal(
             "prompt",
@@ -50,7 +52,11 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
             "it beside a first_frame, which is what is resized,",
         ));
     }
-    check_inputs(&request.inputs)?;
+    if let Some(size) = proposal.shape.size.filter(|size| named(*size).is_none()) {
+        let allowed = "1280x720, 1920x1080, 3840x2160 and the same upright";
+        return Err(refusal("size", size.to_string(), allowed));
+    }
+    check_inputs(&request.inputs, is_veo_2(proposal.native_model))?;
     for (name, value) in &request.provider_params {
         if name != LABELS || !are_labels(value) {
             return Err(refusal(
@@ -67,7 +73,7 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_inputs(inputs: &[Input]) -> Result<(), Refusal> {
+fn check_inputs(inputs: &[Input], takes_styles: bool) -> Result<(), Refusal> {
     for (at, input) in inputs.iter().enumerate() {
         let field = |part: &str| format!("input_references[{at}]{part}");
         let allowed = match (input.role, input.kind) {
@@ -88,13 +94,15 @@ fn check_inputs(inputs: &[Input]) -> Result<(), Refusal> {
             return Err(refusal(field(""), input.mime_type.clone(), allowed));
         }
         if let Some(kind) = &input.reference_type {
-            let known = REFERENCE_TYPES.contains(&kind.to_ascii_lowercase().as_str());
-            if input.role != InputRole::Reference || !known {
-                return Err(refusal(
-                    field(".reference_type"),
-                    kind.clone(),
-                    "asset or style, of a reference,",
-                ));
+            let word = kind.to_ascii_lowercase();
+            let known = REFERENCE_TYPES.contains(&word.as_str());
+            if input.role != InputRole::Reference || !known || (word == STYLE && !takes_styles) {
+                let allowed = if takes_styles {
+                    "asset or style, of a reference,"
+                } else {
+                    "asset, of a reference; style is for Veo 2 alone, and it"
+                };
+                return Err(refusal(field(".reference_type"), kind.clone(), allowed));
             }
         }
     }
@@ -167,11 +175,11 @@ fn refusal(
 pub(super) fn prediction(order: &Order, storage_uri: Option<&str>) -> Result<Body, Failure> {
     let request = &order.request;
     // What was admitted before a rule was tightened.
-    check(request)
+    check(order.proposal())
         .map_err(|refusal| Failure::permanent(FailureCode::InvalidRequest, refusal.to_string()))?;
     let mut inlined = Inlined::of(order);
-    let instance = instance(order, &mut inlined)?;
-    let parameters = parameters(order, storage_uri)?;
+    let instance = instance(order, &mut inlined);
+    let parameters = parameters(order, storage_uri);
     let mut body = json!({"instances": [instance], "parameters": parameters});
     if let Some(labels) = request.provider_params.get(LABELS) {
         body[LABELS] = labels.clone();
@@ -179,7 +187,7 @@ pub(super) fn prediction(order: &Order, storage_uri: Option<&str>) -> Result<Bod
     Ok(inlined.into_body(&body))
 }
 
-fn instance(order: &Order, inlined: &mut Inlined<'_>) -> Result<Map<String, Value>, Failure> {
+fn instance(order: &Order, inlined: &mut Inlined<'_>) -> Map<String, Value> {
     let mut instance = Map::new();
     instance.insert("prompt".to_owned(), order.request.prompt.as_str().into());
     let mut references = Vec::new();
@@ -198,23 +206,21 @@ fn instance(order: &Order, inlined: &mut Inlined<'_>) -> Result<Map<String, Valu
                     .as_deref()
                     .unwrap_or(REFERENCE_TYPES[0]);
                 let kind = kind.to_ascii_lowercase();
-                if kind == "style" && !is_veo_2(&order.native_model) {
-                    return Err(unfit("style references are taken by Veo 2 alone"));
-                }
                 references.push(json!({"image": media, "referenceType": kind}));
                 continue;
             }
-            InputRole::Mask => return Err(unfit("this provider takes no mask")),
+            // Refused by `check`.
+            InputRole::Mask => continue,
         };
         instance.insert(name.to_owned(), media);
     }
     if !references.is_empty() {
         instance.insert("referenceImages".to_owned(), references.into());
     }
-    Ok(instance)
+    instance
 }
 
-fn parameters(order: &Order, storage_uri: Option<&str>) -> Result<Map<String, Value>, Failure> {
+fn parameters(order: &Order, storage_uri: Option<&str>) -> Map<String, Value> {
     let request = &order.request;
     let mut parameters = Map::new();
     let mut put = |name: &str, value: Value| parameters.insert(name.to_owned(), value);
@@ -223,9 +229,7 @@ fn parameters(order: &Order, storage_uri: Option<&str>) -> Result<Map<String, Va
     if let Some(seconds) = order.shape.seconds {
         put("durationSeconds", seconds.into());
     }
-    if let Some(size) = order.shape.size {
-        let (aspect_ratio, resolution) =
-            named(size).ok_or_else(|| unfit(format!("{size} is no size of this provider's")))?;
+    if let Some((aspect_ratio, resolution)) = order.shape.size.and_then(named) {
         put("aspectRatio", aspect_ratio.into());
         put("resolution", resolution.into());
     }
@@ -261,7 +265,7 @@ fn parameters(order: &Order, storage_uri: Option<&str>) -> Result<Map<String, Va
     if let Some(uri) = storage_uri {
         put("storageUri", uri.into());
     }
-    Ok(parameters)
+    parameters
 }
 
 /// The words for a size.
@@ -283,8 +287,4 @@ fn named(size: FrameSize) -> Option<(&'static str, &'static str)> {
 
 fn is_veo_2(native_model: &str) -> bool {
     native_model.starts_with("veo-2")
-}
-
-fn unfit(why: impl Into<String>) -> Failure {
-    Failure::permanent(FailureCode::InvalidRequest, why)
 }

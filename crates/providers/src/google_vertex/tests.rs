@@ -8,7 +8,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use filmgate_core::failure::Billed;
 use filmgate_core::frame_size::FrameSize;
 use filmgate_core::provider::{Delivery, Encoding, Part, Secret, Source, Step, Usage};
-use filmgate_core::request::{Input, InputRole, MediaKind, ModelId, Shape};
+use filmgate_core::request::{
+    Input, InputRole, MediaKind, ModelId, Request as VideoRequest, Shape,
+};
 use proptest::prelude::*;
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use serde::Deserialize;
@@ -455,10 +457,10 @@ fn veo_2_is_told_nothing_of_sound_and_takes_styles() {
         body["instances"][0]["referenceImages"][0]["referenceType"],
         "style"
     );
-    let (refused, sent) = play(
-        adapter().submit(&styled("veo-3.1-generate-001"), &token()),
-        [],
-    );
+    let order = styled("veo-3.1-generate-001");
+    let refusal = adapter().check(order.proposal()).unwrap_err();
+    assert_eq!(refusal.field, "input_references[0].reference_type");
+    let (refused, sent) = play(adapter().submit(&order, &token()), []);
     assert_eq!(refused.unwrap_err().code, FailureCode::InvalidRequest);
     assert!(sent.is_empty());
 }
@@ -466,9 +468,9 @@ fn veo_2_is_told_nothing_of_sound_and_takes_styles() {
 #[test]
 fn what_only_this_api_refuses_is_refused_before_money_moves() {
     let refused = |change: &dyn Fn(&mut VideoRequest)| {
-        let mut request = VideoRequest::new(ModelId("m".into()), "a fox");
-        change(&mut request);
-        adapter().check(&request).err().map(|refusal| refusal.field)
+        let order = order_of("veo-3.1-generate-001", 8, change);
+        let checked = adapter().check(order.proposal());
+        checked.err().map(|refusal| refusal.field)
     };
     let inputs = |inputs: Vec<Input>| refused(&move |request| request.inputs = inputs.clone());
     let (first, last) = (InputRole::FirstFrame, InputRole::LastFrame);
@@ -539,6 +541,8 @@ fn a_size_that_has_no_name_is_not_bought() {
     let order = order_of("veo-3.1-generate-001", 8, |request| {
         request.size = Some(FrameSize::new(1280, 721));
     });
+    let refusal = adapter().check(order.proposal()).unwrap_err();
+    assert_eq!(refusal.field, "size");
     let (refused, sent) = play(adapter().submit(&order, &token()), []);
     assert_eq!(refused.unwrap_err().code, FailureCode::InvalidRequest);
     assert!(sent.is_empty());

@@ -725,7 +725,7 @@ fn a_request_that_reaches_beyond_the_model_is_refused_before_money_moves() {
     let refused = |change: fn(&mut VideoRequest)| {
         let order = order_of(change);
         told_apart()
-            .check(&order.request)
+            .check(order.proposal())
             .map_err(|refusal| refusal.field)
     };
     assert_eq!(refused(|_| {}), Ok(()));

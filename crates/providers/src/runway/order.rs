@@ -1,9 +1,8 @@
 //! An order as one of the bodies that make a task.
 
-use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::frame_size::FrameSize;
-use filmgate_core::provider::{Body, Order};
-use filmgate_core::request::{Input, InputRole, MediaKind, Refusal, Request};
+use filmgate_core::provider::{Body, Order, Proposal};
+use filmgate_core::request::{Input, InputRole, MediaKind, Refusal};
 use serde_json::{Map, Value, json};
 
 use super::model::{From, Model, Ratio};
@@ -30,8 +29,9 @@ const EXPANSIONS: [&str; 3] = ["disabled", "balanced", "quality"];
 /// What is taken of `provider_params`, by the API's own names.
 const PASSED_ON: [&str; 3] = ["contentModeration", "mode", "promptExpansionMode"];
 
-/// Refuses what only this API's rules can tell.
-pub(super) fn check(request: &Request) -> Result<(), Refusal> {
+/// Refuses what only this API's rules can tell, and says which kind of task the rest is.
+pub(super) fn check(proposal: Proposal<'_>) -> Result<From, Refusal> {
+    let request = proposal.request;
     if request.prompt.trim().is_empty() {
         return Err(Refusal {
             field: "prompt".to_owned(),
@@ -42,6 +42,7 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
     for (at, input) in request.inputs.iter().enumerate() {
         check_input(format!("input_references[{at}]"), input)?;
     }
+    let from = kind(proposal)?;
     for (name, sent) in &request.provider_params {
         let word = |words: &[&str]| sent.as_str().is_some_and(|sent| words.contains(&sent));
         let (fits, allowed) = match name.as_str() {
@@ -63,7 +64,7 @@ pub(super) fn check(request: &Request) -> Result<(), Refusal> {
             });
         }
     }
-    Ok(())
+    Ok(from)
 }
 
 fn check_input(field: String, input: &Input) -> Result<(), Refusal> {
@@ -127,10 +128,10 @@ pub(super) fn wants_upload(input: &Input) -> bool {
     input.bytes > most
 }
 
-/// Which kind of task an order is, where its model makes such ones of such inputs.
-pub(super) fn kind(order: &Order) -> Result<From, Failure> {
-    let model = Model::of(&order.native_model);
-    let inputs = &order.request.inputs;
+/// Which kind of task the model makes of such inputs.
+fn kind(proposal: Proposal<'_>) -> Result<From, Refusal> {
+    let model = Model::of(proposal.native_model);
+    let inputs = &proposal.request.inputs;
     let count = |role, kind| {
         let found = inputs
             .iter()
@@ -140,38 +141,46 @@ pub(super) fn kind(order: &Order) -> Result<From, Failure> {
     let first = count(InputRole::FirstFrame, MediaKind::Image);
     let last = count(InputRole::LastFrame, MediaKind::Image);
     let sources = count(InputRole::Source, MediaKind::Video);
-    let references = [
-        (MediaKind::Image, model.references.images),
-        (MediaKind::Video, model.references.videos),
-        (MediaKind::Audio, model.references.audio),
-    ];
     let from = match (first, last, sources) {
-        (0, 0, 0) => From::Text,
-        (1, 0, 0) => From::Image,
-        (1, 1, 0) if model.has_last_frame => From::Image,
-        (0, 0, 1) => From::Clip,
-        _ => {
-            return Err(unfit(
-                "this model takes a first_frame, perhaps a last_frame, or a source",
-            ));
-        }
+        (0, 0, 0) => Some(From::Text),
+        (1, 0, 0) => Some(From::Image),
+        (1, 1, 0) if model.has_last_frame => Some(From::Image),
+        (0, 0, 1) => Some(From::Clip),
+        _ => None,
     };
-    if model.ratio(from).is_none() {
-        return Err(unfit(format!("{} is not made of this", order.native_model)));
-    }
-    let mut taken = first + last + sources;
-    for (kind, takes) in references {
-        let given = count(InputRole::Reference, kind);
-        if given > 0 && !takes[from.at()] {
-            return Err(unfit(format!(
-                "this model takes no reference of kind {} here",
-                kind.as_str()
-            )));
+    let Some(from) = from.filter(|from| model.ratio(*from).is_some()) else {
+        let ways = [
+            (From::Text, "none"),
+            (From::Image, "a first_frame"),
+            (From::Clip, "a source"),
+        ];
+        let mut allowed: Vec<&str> = ways
+            .into_iter()
+            .filter(|(from, _)| model.ratio(*from).is_some())
+            .map(|(_, way)| way)
+            .collect();
+        if model.has_last_frame && model.image.is_some() {
+            allowed.push("a first_frame and a last_frame");
         }
-        taken += given;
-    }
-    if taken < inputs.len() {
-        return Err(unfit("this provider takes no such input"));
+        return Err(Refusal {
+            field: "input_references".to_owned(),
+            sent: format!("{first} first_frame, {last} last_frame, {sources} source"),
+            allowed: allowed.join(", or "),
+        });
+    };
+    for (at, input) in inputs.iter().enumerate() {
+        let takes = match input.kind {
+            MediaKind::Image => model.references.images,
+            MediaKind::Video => model.references.videos,
+            MediaKind::Audio => model.references.audio,
+        };
+        if input.role == InputRole::Reference && !takes[from.at()] {
+            return Err(Refusal {
+                field: format!("input_references[{at}]"),
+                sent: format!("a reference of kind {}", input.kind.as_str()),
+                allowed: format!("none for {} here", proposal.native_model),
+            });
+        }
     }
     Ok(from)
 }
@@ -293,8 +302,4 @@ fn nearest(size: FrameSize) -> String {
         .min_by(|one, other| off(one).total_cmp(&off(other)))
         .expect("there are some");
     format!("{width}:{height}")
-}
-
-fn unfit(why: impl Into<String>) -> Failure {
-    Failure::permanent(FailureCode::InvalidRequest, why)
 }

@@ -54,8 +54,12 @@ impl Submit {
     /// Where no task can be made of the order.
     pub(super) fn of(adapter: &Runway, order: &Order, token: &Token) -> Result<Self, Failure> {
         let inputs = &order.request.inputs;
+        // What was admitted before a rule was tightened.
+        let from = order::check(order.proposal()).map_err(|refusal| {
+            Failure::permanent(FailureCode::InvalidRequest, refusal.to_string())
+        })?;
         Ok(Self {
-            from: order::kind(order)?,
+            from,
             waiting: (0..inputs.len())
                 .filter(|at| order::wants_upload(&inputs[*at]))
                 .collect(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use filmgate_core::frame_size::FrameSize;
 use filmgate_core::provider::{Delivery, Encoding, Part, Secret, Source, Step, Usage};
-use filmgate_core::request::{Input, InputRole, MediaKind, ModelId, Shape};
+use filmgate_core::request::{
+    Input, InputRole, MediaKind, ModelId, Request as VideoRequest, Shape,
+};
 use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::json;
@@ -326,12 +328,10 @@ fn what_a_model_does_not_make_is_not_bought() {
         ("kling3.0_pro", vec![sound()]),
     ] {
         let order = order_of(model, 8, |request| request.inputs = inputs);
+        let refusal = adapter().check(order.proposal()).expect_err(model);
+        assert!(refusal.field.starts_with("input_references"), "{model}");
         let (refused, sent) = play(adapter().submit(&order, &token()), []);
-        assert_eq!(
-            refused.unwrap_err().code,
-            FailureCode::InvalidRequest,
-            "{model}"
-        );
+        assert_eq!(refused.unwrap_err().code, FailureCode::InvalidRequest);
         assert!(sent.is_empty());
     }
 }
@@ -444,9 +444,9 @@ fn a_text_that_looks_like_an_input_is_a_text() {
 #[test]
 fn what_only_this_api_refuses_is_refused_before_money_moves() {
     let refused = |change: fn(&mut VideoRequest)| {
-        let mut request = VideoRequest::new(ModelId("m".into()), "a fox");
-        change(&mut request);
-        adapter().check(&request).map_err(|refusal| refusal.field)
+        let order = order_of("seedance2", 8, change);
+        let checked = adapter().check(order.proposal());
+        checked.map_err(|refusal| refusal.field)
     };
     let moderation = |level: &str| json!({"publicFigureThreshold": level});
     assert_eq!(refused(|_| {}), Ok(()));
@@ -484,10 +484,12 @@ fn what_only_this_api_refuses_is_refused_before_money_moves() {
     };
     assert_eq!(refused(mode), Err("provider_params.mode".into()));
     for (level, taken) in [("low", true), ("auto", true), ("none", false)] {
-        let mut request = VideoRequest::new(ModelId("m".into()), "a fox");
-        let name = "contentModeration".to_owned();
-        request.provider_params.insert(name, moderation(level));
-        assert_eq!(adapter().check(&request).is_ok(), taken, "{level}");
+        let order = order_of("gen4.5", 5, |request| {
+            let name = "contentModeration".to_owned();
+            request.provider_params.insert(name, moderation(level));
+        });
+        let checked = adapter().check(order.proposal());
+        assert_eq!(checked.is_ok(), taken, "{level}");
     }
 }
 
