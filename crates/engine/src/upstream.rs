@@ -95,6 +95,8 @@ pub(crate) enum LineError {
     /// The message may have arrived.
     #[error("the provider did not answer within {} s", .0.as_secs())]
     Deadline(Duration),
+    #[error("it is somewhere else, and there again, more than {0} times")]
+    Redirects(u32),
     #[error("the answer is larger than any is taken")]
     TooLarge,
     #[error("the connection broke before the answer was whole: {0}")]

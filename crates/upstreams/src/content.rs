@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -16,11 +17,19 @@ use http_range_header::parse_range_header;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::fault::ContentFault;
+use crate::emulator::Wanted;
+use crate::fault::{ContentFault, Spoilt};
 use crate::films::Film;
 
 /// Sent in pieces of this size.
 const PIECE_BYTES: usize = 128 << 10;
+/// What is sent slowly is sent in so many pieces, this far apart.
+const DROPS: usize = 50;
+const BETWEEN_DROPS: Duration = Duration::from_millis(5);
+/// More than anybody takes in.
+const HUGE_BYTES: usize = 256 << 20;
+/// Where clouds tell a machine its secrets.
+const METADATA: HeaderValue = HeaderValue::from_static("http://169.254.169.254/latest/meta-data/");
 
 /// What a server behind a broken proxy shows.
 pub(crate) const PAGE_FOR_PEOPLE: &str =
@@ -49,6 +58,7 @@ struct Waiting<'a>(&'a Gate);
 enum Step {
     Send(Bytes),
     Wait(Arc<Gate>),
+    Pause,
     Cut,
 }
 
@@ -112,10 +122,35 @@ pub(crate) fn dropped() -> Response {
     body([Step::Cut], None).into_response()
 }
 
+/// Well-formed JSON for as long as anybody reads it.
+pub(crate) fn huge() -> Body {
+    let zeros = Bytes::from("0,".repeat(PIECE_BYTES / 2));
+    let steps = std::iter::once(Step::Send(Bytes::from_static(b"[")))
+        .chain((0..HUGE_BYTES / PIECE_BYTES).map(|_| Step::Send(zeros.clone())))
+        .chain([Step::Send(Bytes::from_static(b"0]"))]);
+    body(steps, None)
+}
+
+/// The whole text, a few bytes at a time.
+pub(crate) fn slow(text: String) -> Body {
+    body(drops(&text.into()), None)
+}
+
+fn drops(bytes: &Bytes) -> Vec<Step> {
+    let drop_bytes = bytes.len().div_ceil(DROPS).max(1);
+    let pieces = (0..bytes.len()).step_by(drop_bytes);
+    pieces
+        .flat_map(|from| {
+            let to = bytes.len().min(from + drop_bytes);
+            [Step::Send(bytes.slice(from..to)), Step::Pause]
+        })
+        .collect()
+}
+
 /// A file, or the part of it that was asked for, as the fault would have it.
 pub(crate) fn deliver(
     film: &Film,
-    range: Option<&HeaderValue>,
+    wanted: &Wanted<'_>,
     fault: Option<&ContentFault>,
     gate: &Arc<Gate>,
     meter: Meter,
@@ -123,7 +158,17 @@ pub(crate) fn deliver(
     let whole = film.bytes.len();
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("video/mp4"));
-    let part = match range.map(|range| wanted(range, whole)) {
+    let elsewhere = match fault {
+        Some(ContentFault::Redirected) => wanted.address.path_and_query().map(|same| {
+            HeaderValue::try_from(same.as_str()).expect("it came in a request's first line")
+        }),
+        Some(ContentFault::RedirectedInward) => Some(METADATA),
+        _ => None,
+    };
+    if let Some(elsewhere) = elsewhere {
+        return (StatusCode::FOUND, [(header::LOCATION, elsewhere)]).into_response();
+    }
+    let part = match wanted.range.map(|range| part(range, whole)) {
         None => None,
         Some(Ok(part)) => part,
         Some(Err(())) => {
@@ -149,7 +194,11 @@ pub(crate) fn deliver(
     let half = bytes.slice(..bytes.len() / 2);
     let rest = bytes.slice(bytes.len() / 2..);
     let (length, steps) = match fault {
-        None | Some(ContentFault::Spoilt(_)) => (Some(bytes.len()), vec![Step::Send(bytes)]),
+        Some(ContentFault::Spoilt(Spoilt::Slow)) => (Some(bytes.len()), drops(&bytes)),
+        None
+        | Some(
+            ContentFault::Spoilt(_) | ContentFault::Redirected | ContentFault::RedirectedInward,
+        ) => (Some(bytes.len()), vec![Step::Send(bytes)]),
         Some(ContentFault::HtmlAsVideo) => {
             let page = Bytes::from_static(PAGE_FOR_PEOPLE.as_bytes());
             (Some(page.len()), vec![Step::Send(page)])
@@ -173,7 +222,7 @@ pub(crate) fn deliver(
 }
 
 /// The first and the last byte of a part; `None` for the whole, an error where there is no such part.
-fn wanted(range: &HeaderValue, whole: usize) -> Result<Option<(usize, usize)>, ()> {
+fn part(range: &HeaderValue, whole: usize) -> Result<Option<(usize, usize)>, ()> {
     let parsed = range
         .to_str()
         .ok()
@@ -215,6 +264,7 @@ impl Delivery {
                 }
                 Step::Send(_) => {}
                 Step::Wait(gate) => gate.pass().await,
+                Step::Pause => tokio::time::sleep(BETWEEN_DROPS).await,
                 Step::Cut => {
                     if self.sent {
                         // The connection sends what it was given before it asks again.

@@ -15,6 +15,7 @@
 //! | `drop-before-accept` | the connection is cut, without an answer |
 //! | `submit-STATUS` | refused |
 //! | `submit-400-moderation` | refused for what the prompt says |
+//! | `submit-quota` | refused because the account has used up what it may, with the vendor's own status |
 //! | `answer-200-error` | refused, with 200 |
 //!
 //! | create | a job is made |
@@ -25,20 +26,24 @@
 //! | `answer-truncated-json` | the first half of the answer |
 //! | `answer-html` | 200 and a page for people |
 //! | `answer-stall` | no answer until it is released |
+//! | `answer-huge` | JSON of 256 MiB |
+//! | `answer-slow` | all of it, a few bytes at a time |
 //! | `slow-submit=SECONDS` | the answer comes so late; goes together with the others |
 //! | `submit-ok` | nothing is wrong this time |
 //!
 //! | poll | |
 //! | --- | --- |
 //! | `poll-STATUS` | an error; `poll-404` as of a server that does not know the job |
-//! | `drop-poll` `empty-poll` `malformed-poll` `html-poll` `poll-200-error` `poll-stall` | as above |
+//! | `drop-poll` `empty-poll` `malformed-poll` `html-poll` `poll-200-error` `poll-stall` `huge-poll` `slow-poll` | as above |
 //! | `unknown-status` | a status that no client can know |
 //! | `poll-ok` | nothing is wrong this time |
 //!
 //! | content | of a job that completed |
 //! | --- | --- |
 //! | `content-STATUS` | an error |
-//! | `drop-content` `empty-content` `content-stall` | as above |
+//! | `drop-content` `empty-content` `content-stall` `slow-content` | as above |
+//! | `content-redirect` | 302 to the same address; with `-once` the file is there then |
+//! | `content-redirect-inward` | 302 to an address at which clouds keep their machines' secrets |
 //! | `content-stall-halfway` | half the bytes, the rest when it is released |
 //! | `not-a-video` | a page for people, with 200 |
 //! | `not-a-video-lying` | the same, called `video/mp4` |

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
@@ -100,6 +100,15 @@ pub(crate) enum Created<O> {
     Job(Arc<Job<O>>, Option<Spoilt>),
     /// No job: a fault had this answer.
     Answer(Response),
+}
+
+/// What of a job's files is asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) output: u32,
+    /// The part of it.
+    pub(crate) range: Option<&'a HeaderValue>,
+    /// Where it was asked for.
+    pub(crate) address: &'a Uri,
 }
 
 /// Why there is no job.
@@ -373,6 +382,8 @@ impl<V: Vendor> Emulator<V> {
                 self.0.gate.pass().await;
                 (status, Json(honest)).into_response()
             }
+            Spoilt::Huge => (json, content::huge()).into_response(),
+            Spoilt::Slow => (status, json, content::slow(honest.to_string())).into_response(),
         }
     }
 
@@ -387,14 +398,13 @@ impl<V: Vendor> Emulator<V> {
         Ok(film)
     }
 
-    /// The file of output `output`, or the part of it that was asked for, as well as the job's faults would have it. It
-    /// is the call number `index` for it.
+    /// A file, or the part of it that was asked for, as well as the job's faults would have it. It is the call number
+    /// `index` for it.
     pub(crate) async fn deliver(
         &self,
         job: &Job<V::Order>,
         index: u64,
-        output: u32,
-        range: Option<&HeaderValue>,
+        wanted: Wanted<'_>,
     ) -> Result<Response, RenderFault> {
         let fault = self
             .standing()
@@ -402,12 +412,13 @@ impl<V: Vendor> Emulator<V> {
             .or_else(|| job.script.content.at(index).cloned());
         match &fault {
             Some(ContentFault::Spoilt(Spoilt::Stalled)) => self.0.gate.pass().await,
+            Some(ContentFault::Spoilt(Spoilt::Slow)) => {}
             Some(ContentFault::Spoilt(how)) => {
                 return Ok(self.spoil(how, StatusCode::OK, &Value::Null).await);
             }
             _ => {}
         }
-        let film = self.film(job, output).await?;
+        let film = self.film(job, wanted.output).await?;
         let meter = Meter {
             counters: [
                 Arc::clone(&job.content_bytes),
@@ -417,7 +428,7 @@ impl<V: Vendor> Emulator<V> {
         };
         Ok(content::deliver(
             &film,
-            range,
+            &wanted,
             fault.as_ref(),
             &self.0.gate,
             meter,

@@ -57,6 +57,10 @@ pub(crate) enum Spoilt {
     Status(Status),
     /// Nothing is sent until somebody releases what is stalled.
     Stalled,
+    /// An answer without an end in sight, of which no client may take in all.
+    Huge,
+    /// All of it, a few bytes at a time.
+    Slow,
 }
 
 /// An error of the server's own, with the body it usually has.
@@ -64,7 +68,18 @@ pub(crate) enum Spoilt {
 pub struct Status {
     pub(crate) code: u16,
     pub(crate) retry_after_seconds: Option<u32>,
-    pub(crate) moderation: bool,
+    pub(crate) reason: Reason,
+}
+
+/// What the error's body says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// That a directive asked for it.
+    Directive,
+    /// That the prompt offends.
+    Moderation,
+    /// That the account has used up what it may; the vendor has a status of its own for that.
+    Quota,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +110,10 @@ pub(crate) enum ContentFault {
     HtmlAsVideo,
     /// Half the bytes; the rest follows when somebody releases it.
     StalledHalfway,
+    /// It is elsewhere: at the same address, when it is asked for the next time.
+    Redirected,
+    /// It is said to be at an address that no vendor has files at, and every cloud has secrets.
+    RedirectedInward,
 }
 
 /// How a job ends, other than well.
@@ -251,13 +270,20 @@ impl Directive {
             "submit-400-moderation" => refused(Spoilt::Status(Status {
                 code: 400,
                 retry_after_seconds: None,
-                moderation: true,
+                reason: Reason::Moderation,
+            })),
+            "submit-quota" => refused(Spoilt::Status(Status {
+                code: 402,
+                retry_after_seconds: None,
+                reason: Reason::Quota,
             })),
             "drop-after-accept" => accepted(Spoilt::Dropped),
             "answer-empty" => accepted(Spoilt::Empty),
             "answer-truncated-json" => accepted(Spoilt::Truncated),
             "answer-html" => accepted(Spoilt::Html),
             "answer-stall" => accepted(Spoilt::Stalled),
+            "answer-huge" => accepted(Spoilt::Huge),
+            "answer-slow" => accepted(Spoilt::Slow),
 
             "poll-ok" => Self::Poll(None),
             "drop-poll" => poll(Spoilt::Dropped),
@@ -266,6 +292,8 @@ impl Directive {
             "html-poll" => poll(Spoilt::Html),
             "poll-200-error" => poll(Spoilt::ErrorIn200),
             "poll-stall" => poll(Spoilt::Stalled),
+            "huge-poll" => poll(Spoilt::Huge),
+            "slow-poll" => poll(Spoilt::Slow),
             "unknown-status" => Self::Poll(Some(PollFault::UnknownStatus)),
 
             "content-ok" => Self::Content(None),
@@ -273,6 +301,9 @@ impl Directive {
             "empty-content" => spoilt(Spoilt::Empty),
             "not-a-video" => spoilt(Spoilt::Html),
             "content-stall" => spoilt(Spoilt::Stalled),
+            "slow-content" => spoilt(Spoilt::Slow),
+            "content-redirect" => content(ContentFault::Redirected),
+            "content-redirect-inward" => content(ContentFault::RedirectedInward),
             "not-a-video-lying" => content(ContentFault::HtmlAsVideo),
             "content-stall-halfway" => content(ContentFault::StalledHalfway),
             "short-file-honest" => content(ContentFault::ShortHonest),
@@ -299,7 +330,7 @@ impl Directive {
         let status = Spoilt::Status(Status {
             code,
             retry_after_seconds: retry_after,
-            moderation: false,
+            reason: Reason::Directive,
         });
         match operation {
             "submit" => Some(Self::Submit(Some(SubmitFault::Refused(status)))),
@@ -355,7 +386,7 @@ mod tests {
         Spoilt::Status(Status {
             code,
             retry_after_seconds,
-            moderation: false,
+            reason: Reason::Directive,
         })
     }
 
@@ -431,7 +462,7 @@ mod tests {
         assert!(matches!(
             submit.at(2),
             Some(SubmitFault::Refused(Spoilt::Status(Status {
-                moderation: true,
+                reason: Reason::Moderation,
                 ..
             })))
         ));

@@ -178,12 +178,15 @@ const DAYS: &[Day] = &[
     day("submit-401", "provider_auth", 1, 0),
     day("submit-403", "provider_permission", 1, 0),
     day("submit-400", "invalid_request", 1, 0),
+    day("submit-quota", "provider_quota", 1, 0),
     // A job is made, and nobody tells.
     day("drop-after-accept", "submission_ambiguous", 1, 1),
     day("answer-empty", "submission_ambiguous", 1, 1),
     day("answer-truncated-json", "submission_ambiguous", 1, 1),
     day("answer-html", "submission_ambiguous", 1, 1),
     day("answer-500", "submission_ambiguous", 1, 1),
+    day("answer-huge", "submission_ambiguous", 1, 1),
+    day("answer-slow", "", 1, 1),
     // Questions about the job.
     day("poll-503-once", "", 1, 1),
     day("poll-429-retry-after=1-times=2", "", 1, 1),
@@ -194,9 +197,15 @@ const DAYS: &[Day] = &[
     day("html-poll-once", "", 1, 1),
     day("poll-200-error-once", "", 1, 1),
     day("unknown-status-once", "", 1, 1),
+    day("huge-poll-once", "", 1, 1),
+    day("slow-poll", "", 1, 1),
     // The file.
     day("content-403-once", "", 1, 1),
+    day("content-410-once", "", 1, 1),
     day("content-503-once", "", 1, 1),
+    day("slow-content", "", 1, 1),
+    day("content-redirect-once", "", 1, 1),
+    day("content-redirect-inward", "output_unavailable", 1, 1),
     day("drop-content-once", "", 1, 1),
     day("short-file-lying-once", "", 1, 1),
     day("short-chunked-once", "", 1, 1),
@@ -257,7 +266,10 @@ async fn lived_through(upstream: &Upstream, day: &Day) {
 
 /// Nobody but the operator can change what the provider says to these.
 fn is_hopeless(day: &Day) -> bool {
-    matches!(day.code, "provider_auth" | "provider_permission")
+    matches!(
+        day.code,
+        "provider_auth" | "provider_permission" | "provider_quota"
+    )
 }
 
 /// `own` are days that end otherwise there, told apart by their directives.
@@ -275,7 +287,11 @@ async fn every_day(upstream: Upstream, own: &[Day]) {
 
 #[tokio::test]
 async fn runway_has_every_bad_day() {
-    every_day(Upstream::runway().await, &[]).await;
+    let own = [
+        // The link is renewed again and again before it is given up.
+        day("content-redirect", "output_unavailable", 1, 1),
+    ];
+    every_day(Upstream::runway().await, &own).await;
 }
 
 #[tokio::test]
@@ -283,6 +299,8 @@ async fn vertex_has_every_bad_day() {
     let own = [
         // Google does not say which of its failures leave nothing behind.
         day("submit-503-once", "submission_ambiguous", 1, 0),
+        // What it calls a quota is a pace.
+        day("submit-quota-once", "", 2, 1),
         // A token that is refused is replaced, and the message sent once more.
         day("submit-401", "provider_auth", 2, 0),
     ];

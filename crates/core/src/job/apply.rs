@@ -534,15 +534,13 @@ impl Change<'_> {
         };
         let usage = delivery.usage;
         if assets.is_empty() {
-            let why = missing
-                .first()
-                .map_or("the provider delivered nothing", |output| {
-                    output.message.as_str()
-                });
-            let failure = Failure::passing(
-                FailureCode::OutputInvalid,
-                format!("no output is a whole playable video: {why}"),
-            );
+            let failure = match missing.first() {
+                Some(output) => Failure::of(
+                    output.code,
+                    format!("no output is a whole playable video: {}", output.message),
+                ),
+                None => Failure::of(FailureCode::OutputInvalid, "the provider delivered nothing"),
+            };
             return self.undelivered(failure, usage);
         }
         let measured = crate::pricing::Measured {

@@ -114,6 +114,11 @@ impl Parts {
                         message: format!("output {index}: {error}"),
                     });
                 }
+                // A link that leads nowhere is as good as a dead one.
+                Err(error @ LineError::Redirects(_)) => {
+                    tracing::warn!(%error, "output {index} cannot be fetched with this link");
+                    return Fetched::LinkExpired;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "output {index} cannot be fetched now");
                     return Fetched::Delayed(TRY_AGAIN);

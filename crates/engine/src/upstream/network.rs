@@ -135,9 +135,7 @@ pub(super) async fn followed<'a>(
         }
         url = next;
     }
-    Err(LineError::Broken(format!(
-        "more than {MOST_REDIRECTS} redirects"
-    )))
+    Err(LineError::Redirects(MOST_REDIRECTS))
 }
 
 /// Takes off whatever says who we are.

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::fault::Status;
+use crate::fault::{Reason, Status};
 
 /// A call that is refused.
 #[derive(Debug, Clone)]
@@ -39,11 +39,18 @@ impl Refusal {
     /// Trouble that was asked for.
     pub(crate) fn on_order(status: &Status) -> Self {
         let code = StatusCode::from_u16(status.code).expect("directives name statuses of errors");
-        let message = if status.moderation {
-            "The prompt could not be submitted: it violates the usage guidelines. Support codes: 61493863"
-                .to_owned()
-        } else {
-            format!("A directive asked for {code}.")
+        let (code, message) = match status.reason {
+            Reason::Moderation => (
+                code,
+                "The prompt could not be submitted: it violates the usage guidelines. Support codes: 61493863"
+                    .to_owned(),
+            ),
+            Reason::Quota => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Quota exceeded for aiplatform.googleapis.com/long_running_online_prediction_requests_per_base_model."
+                    .to_owned(),
+            ),
+            Reason::Directive => (code, format!("A directive asked for {code}.")),
         };
         Self {
             retry_after_seconds: status.retry_after_seconds,

@@ -1,7 +1,7 @@
 //! The API's routes: each counts, looks for the fault it has to meet, and answers.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -14,7 +14,7 @@ use super::operation::{self, Job};
 use super::order::{Model, Order};
 use super::refusal::Refusal;
 use super::service_account::{TOKEN_SECONDS, Tokens};
-use crate::emulator::{Created, Uncreated, bearer};
+use crate::emulator::{Created, Uncreated, Wanted, bearer};
 use crate::fault::PollFault;
 use crate::jobs::{self, Phase, count};
 
@@ -228,6 +228,7 @@ async fn content(
     State(emulator): State<Emulator>,
     Path((bucket, object)): Path<(String, String)>,
     Query(alt): Query<Alt>,
+    OriginalUri(address): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
     emulator.count(|calls| &calls.contents);
@@ -243,8 +244,12 @@ async fn content(
         return Refusal::of(StatusCode::NOT_FOUND, message).answer();
     };
     let index = count(&job.contents);
-    let range = headers.get(header::RANGE);
-    let delivered = emulator.deliver(&job, index, output, range).await;
+    let wanted = Wanted {
+        output,
+        range: headers.get(header::RANGE),
+        address: &address,
+    };
+    let delivered = emulator.deliver(&job, index, wanted).await;
     delivered.unwrap_or_else(|fault| Refusal::internal(fault.to_string()).answer())
 }
 

@@ -29,7 +29,7 @@ use self::order::Order;
 use self::refusal::Refusal;
 use crate::clock::Clock;
 use crate::emulator::{self, Settings, Vendor};
-use crate::fault::Status;
+use crate::fault::{Reason, Status};
 use crate::films::Supply;
 use crate::jobs::{self, Job};
 
@@ -105,7 +105,7 @@ impl Vendor for Server {
         let trouble = Status {
             code: 500,
             retry_after_seconds: None,
-            moderation: false,
+            reason: Reason::Directive,
         };
         Refusal::on_order(&trouble).body(self.0.flavour)
     }

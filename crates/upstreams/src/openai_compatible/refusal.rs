@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::flavour::Flavour;
-use crate::fault::Status;
+use crate::fault::{Reason, Status};
 
 /// A call that is refused. Which body it has is the flavour's to say.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ enum Kind {
     Key,
     /// The prompt offends.
     Moderation,
+    /// The account has nothing left.
+    Quota,
     /// This field of the form cannot be read.
     Field(&'static str),
 }
@@ -82,14 +84,22 @@ impl Refusal {
     /// Trouble that was asked for.
     pub(crate) fn on_order(status: &Status) -> Self {
         let code = StatusCode::from_u16(status.code).expect("directives name statuses of errors");
-        let kind = match (status.moderation, code) {
-            (true, _) => Kind::Moderation,
-            (false, StatusCode::UNAUTHORIZED) => Kind::Key,
-            (false, _) => Kind::Plain,
-        };
-        let message = match kind {
-            Kind::Moderation => "your request was blocked by our moderation system".to_owned(),
-            _ => format!("a directive asked for {code}"),
+        let directive = || format!("a directive asked for {code}");
+        let (code, kind, message) = match (status.reason, code) {
+            (Reason::Moderation, _) => {
+                let message = "your request was blocked by our moderation system";
+                (code, Kind::Moderation, message.to_owned())
+            }
+            (Reason::Quota, _) => {
+                let message = "you exceeded your current quota, check your plan and billing";
+                (
+                    StatusCode::TOO_MANY_REQUESTS,
+                    Kind::Quota,
+                    message.to_owned(),
+                )
+            }
+            (Reason::Directive, StatusCode::UNAUTHORIZED) => (code, Kind::Key, directive()),
+            (Reason::Directive, _) => (code, Kind::Plain, directive()),
         };
         Self {
             retry_after_seconds: status.retry_after_seconds,
@@ -120,13 +130,14 @@ impl Refusal {
         let (kind, code) = match (self.kind, self.status.as_u16()) {
             (Kind::Key, _) => ("invalid_request_error", Some("invalid_api_key")),
             (Kind::Moderation, _) => ("image_generation_user_error", Some("moderation_blocked")),
+            (Kind::Quota, _) => ("insufficient_quota", Some("insufficient_quota")),
             (_, 429) => ("rate_limit_error", Some("rate_limit_exceeded")),
             (_, 500..) => ("server_error", None),
             _ => ("invalid_request_error", None),
         };
         let field = match self.kind {
             Kind::Field(field) => Some(field),
-            Kind::Plain | Kind::Key | Kind::Moderation => None,
+            Kind::Plain | Kind::Key | Kind::Moderation | Kind::Quota => None,
         };
         json!({"error": {"message": self.message, "type": kind, "param": field, "code": code}})
     }
@@ -163,7 +174,7 @@ impl Refusal {
             Kind::Moderation => json!({
                 "detail": format!("content_policy_violation: {}", self.message),
             }),
-            Kind::Plain => json!({"detail": self.message}),
+            Kind::Plain | Kind::Quota => json!({"detail": self.message}),
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, OriginalUri, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use super::form::Form;
 use super::order::Order;
 use super::refusal::Refusal;
 use super::{Emulator, Storage};
-use crate::emulator::{Created, Uncreated, bearer, origin};
+use crate::emulator::{Created, Uncreated, Wanted, bearer, origin};
 use crate::fault::{PollFault, Spoilt};
 use crate::jobs::{self, Farewell, Phase, count};
 use crate::sent::Encoding;
@@ -250,6 +250,7 @@ async fn content(
     State(emulator): State<Emulator>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
+    OriginalUri(address): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
     emulator.count(|calls| &calls.contents);
@@ -264,7 +265,12 @@ async fn content(
                 "Video has been uploaded to cloud storage. Please use the cloud URL: see url",
             ));
         }
-        deliver(&emulator, &job, index, output, &headers).await
+        let wanted = Wanted {
+            output,
+            range: headers.get(header::RANGE),
+            address: &address,
+        };
+        deliver(&emulator, &job, index, wanted).await
     };
     emulator.answered(delivered.await)
 }
@@ -273,6 +279,7 @@ async fn content(
 async fn uploaded(
     State(emulator): State<Emulator>,
     Path((id, file)): Path<(String, String)>,
+    OriginalUri(address): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
     emulator.count(|calls| &calls.contents);
@@ -284,7 +291,12 @@ async fn uploaded(
             .and_then(|output| output.parse().ok())
             .filter(|output| *output < job.order.outputs)
             .ok_or_else(|| not_found(&file))?;
-        deliver(&emulator, &job, index, output, &headers).await
+        let wanted = Wanted {
+            output,
+            range: headers.get(header::RANGE),
+            address: &address,
+        };
+        deliver(&emulator, &job, index, wanted).await
     };
     emulator.answered(delivered.await)
 }
@@ -314,8 +326,7 @@ async fn deliver(
     emulator: &Emulator,
     job: &Job,
     index: u64,
-    output: u32,
-    headers: &HeaderMap,
+    wanted: Wanted<'_>,
 ) -> Result<Response, Refusal> {
     let flavour = emulator.flavour();
     match (flavour, job.phase(emulator.now())) {
@@ -328,10 +339,11 @@ async fn deliver(
         }
         _ => return Err(Refusal::not_found("Generation is still in-progress")),
     }
-    let range = headers
-        .get(header::RANGE)
-        .filter(|_| flavour.serves_ranges());
-    let delivered = emulator.deliver(job, index, output, range).await;
+    let wanted = Wanted {
+        range: wanted.range.filter(|_| flavour.serves_ranges()),
+        ..wanted
+    };
+    let delivered = emulator.deliver(job, index, wanted).await;
     let mut answer = delivered.map_err(|fault| {
         Refusal::of_status(StatusCode::INTERNAL_SERVER_ERROR, fault.to_string())
     })?;

@@ -5,7 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::fault::Status;
+use crate::fault::{Reason, Status};
 
 /// A call that is refused.
 #[derive(Debug, Clone)]
@@ -45,10 +45,13 @@ impl Refusal {
     /// Trouble that was asked for.
     pub(crate) fn on_order(status: &Status) -> Self {
         let code = StatusCode::from_u16(status.code).expect("directives name statuses of errors");
-        let error = if status.moderation {
-            "The prompt did not pass moderation.".to_owned()
-        } else {
-            format!("A directive asked for {code}.")
+        let (code, error) = match status.reason {
+            Reason::Moderation => (code, "The prompt did not pass moderation.".to_owned()),
+            Reason::Quota => {
+                let error = "You do not have enough credits to run this task.";
+                (StatusCode::BAD_REQUEST, error.to_owned())
+            }
+            Reason::Directive => (code, format!("A directive asked for {code}.")),
         };
         Self {
             retry_after_seconds: status.retry_after_seconds,

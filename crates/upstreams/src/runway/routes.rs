@@ -1,6 +1,6 @@
 //! The API's routes: each counts, looks for the fault it has to meet, and answers.
 
-use axum::extract::{DefaultBodyLimit, Multipart, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Multipart, OriginalUri, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -12,7 +12,7 @@ use super::Emulator;
 use super::order::{From, Order};
 use super::refusal::Refusal;
 use super::task::{self, Job};
-use crate::emulator::{Created, Uncreated, bearer, nothing, origin};
+use crate::emulator::{Created, Uncreated, Wanted, bearer, nothing, origin};
 use crate::fault::{PollFault, Spoilt};
 use crate::jobs::{self, Farewell, Phase, count};
 
@@ -239,6 +239,7 @@ async fn delete(State(emulator): State<Emulator>, Path(id): Path<String>) -> Res
 async fn content(
     State(emulator): State<Emulator>,
     Path(file): Path<String>,
+    OriginalUri(address): OriginalUri,
     headers: HeaderMap,
 ) -> Response {
     emulator.count(|calls| &calls.contents);
@@ -250,8 +251,12 @@ async fn content(
         return Refusal::of(StatusCode::FORBIDDEN, "The link is not valid.").answer();
     };
     let index = count(&job.contents);
-    let range = headers.get(header::RANGE);
-    let delivered = emulator.deliver(&job, index, 0, range).await;
+    let wanted = Wanted {
+        output: 0,
+        range: headers.get(header::RANGE),
+        address: &address,
+    };
+    let delivered = emulator.deliver(&job, index, wanted).await;
     delivered.unwrap_or_else(|fault| Refusal::internal(fault.to_string()).answer())
 }
 

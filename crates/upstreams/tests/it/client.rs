@@ -49,7 +49,11 @@ impl Bench {
         let upstream = Emulator::start(config).await.unwrap();
         Self {
             upstream,
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            http: reqwest::Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
             key,
         }
     }

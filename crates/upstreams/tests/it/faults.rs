@@ -32,6 +32,7 @@ async fn a_refused_create_makes_no_job() {
         ("submit-503", 503, Value::Null),
         ("submit-422", 422, Value::Null),
         ("submit-400-moderation", 400, json!("moderation_blocked")),
+        ("submit-quota", 429, json!("insufficient_quota")),
         ("answer-200-error", 200, Value::Null),
     ] {
         let prompt = format!("a fox #fault={directive}");
@@ -288,6 +289,39 @@ async fn a_file_can_be_short_and_say_so() {
     let whole = bench.content(&id).await.unwrap().expect(200).body;
     assert!(short == whole[..whole.len() / 2]);
     assert!(re_mp4::Mp4::read_bytes(&short).is_err());
+}
+
+#[tokio::test]
+async fn what_is_slow_comes_whole_and_what_is_huge_is_more_than_anybody_takes() {
+    let bench = Bench::of(Flavour::OpenAi).await;
+    let slow = bench
+        .submit("#fault=answer-slow")
+        .await
+        .unwrap()
+        .expect(200);
+    assert_eq!(slow.json()["status"], "queued");
+    let huge = bench
+        .submit("#fault=answer-huge")
+        .await
+        .unwrap()
+        .expect(200);
+    assert_eq!(huge.body.len(), (256 << 20) + 3);
+    let id = bench.ended("#fault=slow-content-once").await;
+    let slow = bench.content(&id).await.unwrap().expect(200).body;
+    assert!(slow == bench.content(&id).await.unwrap().expect(200).body);
+}
+
+#[tokio::test]
+async fn a_file_can_be_said_to_be_elsewhere() {
+    let bench = Bench::of(Flavour::OpenAi).await;
+    let id = bench
+        .ended("#fault=content-redirect-once #fault=content-redirect-inward-once")
+        .await;
+    let there = bench.content(&id).await.unwrap().expect(302);
+    assert_eq!(there.header("location"), format!("/v1/videos/{id}/content"));
+    let inward = bench.content(&id).await.unwrap().expect(302);
+    assert!(inward.header("location").starts_with("http://169.254."));
+    bench.content(&id).await.unwrap().expect(200);
 }
 
 #[tokio::test]
