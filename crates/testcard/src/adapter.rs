@@ -521,6 +521,7 @@ mod tests {
     use super::*;
     use filmgate_core::provider::Secret;
     use filmgate_core::request::{Input, ModelId, Request as Video};
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn testcard() -> Testcard {
@@ -778,5 +779,46 @@ mod tests {
                 .0
                 .is_err()
         );
+    }
+
+    /// A render as it might be told, with bytes lost or added here and there.
+    fn odd_answer() -> impl Strategy<Value = Response<Bytes>> {
+        let status = prop::sample::select(vec![
+            200u16, 202, 204, 302, 400, 404, 405, 409, 429, 500, 503,
+        ]);
+        let word = "queued|rendering|succeeded|failed|cancelled|[a-z]{0,9}";
+        let told = (word, ".{0,9}", any::<Option<i16>>(), any::<Option<bool>>());
+        let render = told.prop_map(|(status, text, number, truth)| {
+            json!({"id": text, "status": status, "progress": number, "billed": truth,
+                   "outputs": [{"url": text}], "usage": {"output_ms": number},
+                   "error": {"code": text, "message": status}})
+            .to_string()
+            .into_bytes()
+        });
+        let damage = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
+        (status, render, damage, 0usize..400).prop_map(|(status, mut body, damage, most)| {
+            for (at, byte) in damage {
+                let at = at.index(body.len());
+                body[at] = byte;
+            }
+            body.truncate(most);
+            answer(status, body)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_answered_a_conversation_comes_to_its_end(
+            answers in prop::collection::vec(odd_answer(), 8),
+            id in ".{0,20}",
+        ) {
+            let (order, native) = (order(), NativeId(id));
+            if let Ok(submitted) = play(testcard().submit(&order, &token()), answers.clone()).0 {
+                prop_assert!(!submitted.native.0.is_empty());
+            }
+            drop(play(testcard().recover(&order, &token()), answers.clone()));
+            drop(play(testcard().poll(&order, &native, &token()), answers.clone()));
+            drop(play(testcard().cancel(&order, &native, &token()), answers));
+        }
     }
 }

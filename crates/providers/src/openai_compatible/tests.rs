@@ -809,6 +809,10 @@ proptest! {
             Ok(_) => {}
             Err(failure) => prop_assert!(!failure.ambiguous),
         }
+        for answer in &answers {
+            let body = answer.body().clone();
+            drop(adapter.read_callback(&Callback { headers: http::HeaderMap::new(), body }));
+        }
         drop(play(adapter.cancel(&order, &native, &token()), answers));
     }
 
