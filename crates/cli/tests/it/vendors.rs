@@ -8,7 +8,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use crate::gate::{Gate, Home, id_of};
-use crate::order::Order;
+use crate::order::{Order, data_url};
 
 /// Scenarios that run at once.
 const AT_ONCE: usize = 6;
@@ -395,6 +395,31 @@ async fn runways_credits_are_the_price_and_a_cancelled_task_costs_what_it_took()
     let charged = gate.wait_settled(id_of(&running)).await;
     assert_eq!(charged["billing"]["charge_reason"], "cancelled_billed");
     assert_eq!(charged["billing"]["total_nanos"], 240_000_000);
+    gate.stop().await.doctor().await.is_closed_and_balanced();
+}
+
+/// What the client says of its clip's length counts for nothing: the file tells.
+#[tokio::test]
+async fn a_clip_that_comes_as_input_is_measured_and_paid_for_by_its_length() {
+    let upstream = Upstream::runway().await;
+    let gate = upstream.home().start().await;
+    let film = gate
+        .completed(&Order::of("a hen").with("duration", 3))
+        .await;
+    let film = data_url(&gate.bytes(&film).await).replace("image/png", "video/mp4");
+    let source = json!({"type": "video_url", "role": "source", "video_url": {"url": film}});
+    let order = Order::of("make it night")
+        .with("model", "runway/aleph-2")
+        .with("input_references", json!([source]))
+        .with("input_video_duration", 2)
+        .without("duration")
+        .without("size");
+    let made = gate.create(&order).await;
+    let video = gate.wait_settled(id_of(&made)).await;
+    assert_eq!(video["status"], "completed", "{video}");
+    // 28 credits of a cent for each of three seconds.
+    assert_eq!(video["billing"]["estimated_nanos"], 840_000_000);
+    assert_eq!(video["billing"]["total_nanos"], 840_000_000);
     gate.stop().await.doctor().await.is_closed_and_balanced();
 }
 
