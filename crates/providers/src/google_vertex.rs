@@ -39,9 +39,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use self::complaint::{left_open, refused, unreadable};
+use self::complaint::refused;
 use self::operation::Operation;
 use crate::redaction::Redaction;
+use crate::unclear::{left_open, unreadable};
 
 /// The environment variables that usually name the key's file, the project and the location.
 pub const KEY_FILE_VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";

@@ -15,3 +15,4 @@ mod odd;
 mod path;
 mod redaction;
 mod retry_after;
+mod unclear;

@@ -35,10 +35,11 @@ use serde_json::Value;
 use url::Url;
 
 use self::cancel::Cancel;
-use self::refusal::{refused, unreadable};
+use self::refusal::refused;
 use self::video::Video;
 use crate::path;
 use crate::redaction::Redaction;
+use crate::unclear::unreadable;
 
 /// The adapter of one such server.
 #[derive(Debug, Clone)]

@@ -33,11 +33,12 @@ use serde_json::Value;
 use url::Url;
 
 use self::cancel::Cancel;
-use self::complaint::{left_open, refused, unreadable};
+use self::complaint::refused;
 use self::submit::Submit;
 use self::task::Task;
 use crate::path;
 use crate::redaction::Redaction;
+use crate::unclear::{left_open, unreadable};
 
 /// Where the API is, unless something else stands in for it.
 pub const BASE_URL: &str = "https://api.dev.runwayml.com";

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use filmgate_core::failure::{Billed, Failure, FailureCode};
+use filmgate_core::failure::{Failure, FailureCode};
 use http::Response;
 use serde_json::Value;
 
 use super::safety;
 use crate::redaction::Redaction;
 use crate::retry_after;
+use crate::unclear::beginning;
 
-/// What is kept of a body that nobody can read, and of a word.
-const MOST_UNREAD_BYTES: usize = 512;
+/// What is kept of a word.
 const MOST_WORD_CHARACTERS: usize = 64;
 /// A longer wait than this is no advice.
 const LONGEST_WAIT_SECONDS: f64 = 86_400.0;
@@ -115,7 +115,7 @@ pub(super) fn refused(answer: &Response<Bytes>, redaction: &Redaction) -> Failur
         };
         return Failure::of(of_status(status, None), message)
             .retry_after(retry_after::read(answer.headers()))
-            .from_provider(Some(status), None, unread(answer, redaction));
+            .from_provider(Some(status), None, beginning(answer, redaction));
     };
     // Under a success, what the error itself says counts.
     let meant = match told.code.and_then(|code| u16::try_from(code).ok()) {
@@ -150,29 +150,6 @@ fn of_status(status: u16, word: Option<&str>) -> FailureCode {
     }
 }
 
-/// An answer that says nothing this adapter knows.
-pub(super) fn unreadable(answer: &Response<Bytes>, redaction: &Redaction) -> Failure {
-    Failure::passing(
-        FailureCode::ProviderError,
-        "the provider's answer could not be understood",
-    )
-    .billed(Billed::Unknown)
-    .from_provider(
-        Some(answer.status().as_u16()),
-        None,
-        unread(answer, redaction),
-    )
-}
-
-/// The same failure of a submit of which nobody can tell whether it was heard.
-pub(super) fn left_open(failure: Failure) -> Failure {
-    Failure {
-        ambiguous: true,
-        retryable: true,
-        ..failure.billed(Billed::Unknown)
-    }
-}
-
 /// Whether the body is an error, whatever its status.
 pub(super) fn says_error(answer: &Response<Bytes>) -> bool {
     Status::of_body(answer.body()).is_some()
@@ -197,11 +174,4 @@ fn retry_delay(details: &Value) -> Option<Duration> {
             .then(|| Duration::from_secs_f64(seconds))
     };
     details.as_array()?.iter().find_map(of_info)
-}
-
-/// Cut out before it is cut short, lest half a prompt stays.
-fn unread(answer: &Response<Bytes>, redaction: &Redaction) -> Option<String> {
-    let text = redaction.apply(&String::from_utf8_lossy(answer.body()));
-    let end = text.floor_char_boundary(MOST_UNREAD_BYTES);
-    Some(text[..end].to_owned()).filter(|text| !text.is_empty())
 }

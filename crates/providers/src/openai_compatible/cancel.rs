@@ -14,10 +14,11 @@ use serde_json::Value;
 
 use super::OpenAiCompatible;
 use super::flavour::Flavour;
-use super::refusal::{refused, unreadable};
+use super::refusal::refused;
 use super::video::Video;
 use crate::redaction::Redaction;
 use crate::retry_after;
+use crate::unclear::unreadable;
 
 /// vLLM-Omni waits two seconds for the work to stop, and answers 409 where that was not enough. So often it is asked.
 const MOST_DELETES: u32 = 3;

@@ -1,12 +1,13 @@
 //! What a refusal or a failed job means, in core's words.
 
 use bytes::Bytes;
-use filmgate_core::failure::{Billed, Failure, FailureCode};
+use filmgate_core::failure::{Failure, FailureCode};
 use http::Response;
 
 use super::complaint::Complaint;
 use crate::redaction::Redaction;
 use crate::retry_after;
+use crate::unclear::beginning;
 
 /// Words of a complaint, as they are compared: lower-case letters and digits alone.
 const MODERATION: [&str; 3] = ["contentpolicy", "moderation", "safety"];
@@ -14,8 +15,6 @@ const QUOTA: [&str; 3] = ["insufficientquota", "billing", "quotaexceeded"];
 const NO_MODEL: [&str; 2] = ["modelnotfound", "modelmismatch"];
 /// How LiteLLM says, under whatever status, that it was itself left without an answer.
 const LEFT_WITHOUT: [&str; 4] = ["timeout", "timedout", "apiconnectionerror", "disconnected"];
-/// What is kept of a body that nobody can read.
-const MOST_UNREAD_BYTES: usize = 512;
 
 /// The failure that an answer of any status but a success is.
 pub(super) fn refused(answer: &Response<Bytes>, redaction: &Redaction) -> Failure {
@@ -33,7 +32,7 @@ pub(super) fn refused(answer: &Response<Bytes>, redaction: &Redaction) -> Failur
             ),
         };
         let failure = failure.retry_after(retry_after::read(answer.headers()));
-        return failure.from_provider(Some(status), None, unread(answer, redaction));
+        return failure.from_provider(Some(status), None, beginning(answer, redaction));
     };
     complained(&complaint, Some(status), redaction).retry_after(retry_after::read(answer.headers()))
 }
@@ -60,20 +59,6 @@ pub(super) fn complained(
         status,
         complaint.code.clone().or_else(|| complaint.kind.clone()),
         words,
-    )
-}
-
-/// An answer that says nothing this adapter knows.
-pub(super) fn unreadable(answer: &Response<Bytes>, redaction: &Redaction) -> Failure {
-    Failure::passing(
-        FailureCode::ProviderError,
-        "the provider's answer could not be understood",
-    )
-    .billed(Billed::Unknown)
-    .from_provider(
-        Some(answer.status().as_u16()),
-        None,
-        unread(answer, redaction),
     )
 }
 
@@ -135,11 +120,4 @@ fn names(text: &str, words: &[&str]) -> bool {
         .map(|letter| letter.to_ascii_lowercase())
         .collect();
     words.iter().any(|word| plain.contains(word))
-}
-
-fn unread(answer: &Response<Bytes>, redaction: &Redaction) -> Option<String> {
-    let body = answer.body();
-    let begin = &body[..body.len().min(MOST_UNREAD_BYTES)];
-    let text = redaction.apply(&String::from_utf8_lossy(begin));
-    Some(text).filter(|text| !text.is_empty())
 }

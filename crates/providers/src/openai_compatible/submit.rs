@@ -1,18 +1,19 @@
 //! The create: an order as a form, and what its answer says.
 
 use bytes::Bytes;
-use filmgate_core::failure::{Billed, Failure, FailureCode};
+use filmgate_core::failure::{Failure, FailureCode};
 use filmgate_core::provider::{Body, NativeId, Order, Submitted, Token};
 use filmgate_core::request::{InputRole, MediaKind};
 use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::Value;
 
 use super::complaint::Complaint;
-use super::refusal::{complained, may_have_been_taken, refused, unreadable};
+use super::refusal::{complained, may_have_been_taken, refused};
 use super::video::Video;
 use super::{OpenAiCompatible, passthrough};
 use crate::form::Form;
 use crate::redaction::Redaction;
+use crate::unclear::{left_open, unreadable};
 
 impl OpenAiCompatible {
     /// As the SDK sends it: a form even without a file. What the request does not say is left to the server, save length
@@ -94,14 +95,6 @@ pub(super) fn read(answer: &Response<Bytes>, redaction: &Redaction) -> Result<Su
             Err(complained(&complaint, complaint.status(), redaction))
         }
         _ => Err(open()),
-    }
-}
-
-fn left_open(failure: Failure) -> Failure {
-    Failure {
-        ambiguous: true,
-        retryable: true,
-        ..failure.billed(Billed::Unknown)
     }
 }
 

@@ -6,9 +6,10 @@ use filmgate_core::failure::{Billed, Failure};
 use filmgate_core::provider::{Body, CancelOutcome, Conversation, Repeat, Step, Usage};
 use http::{Request, Response, StatusCode};
 
-use super::complaint::{refused, unreadable};
+use super::complaint::refused;
 use super::task::Task;
 use crate::redaction::Redaction;
+use crate::unclear::unreadable;
 
 pub(super) struct Cancel {
     look: Request<Body>,

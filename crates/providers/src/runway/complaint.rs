@@ -1,15 +1,13 @@
 //! What an answer that refuses means, in core's words.
 
 use bytes::Bytes;
-use filmgate_core::failure::{Billed, Failure, FailureCode};
+use filmgate_core::failure::{Failure, FailureCode};
 use http::Response;
 use serde_json::Value;
 
 use crate::redaction::Redaction;
 use crate::retry_after;
-
-/// What is kept of a body that nobody can read.
-const MOST_UNREAD_BYTES: usize = 512;
+use crate::unclear::beginning;
 
 /// The failure that an answer is which refuses: by its status, or by an error under a success.
 pub(super) fn refused(answer: &Response<Bytes>, redaction: &Redaction) -> Failure {
@@ -35,33 +33,10 @@ pub(super) fn refused(answer: &Response<Bytes>, redaction: &Redaction) -> Failur
         }
         _ => format!("the provider answered with status {status}"),
     };
-    let said = words.or_else(|| unread(answer, redaction));
+    let said = words.or_else(|| beginning(answer, redaction));
     Failure::of(code, message)
         .retry_after(retry_after::read(answer.headers()))
         .from_provider(Some(status), None, said)
-}
-
-/// An answer that says nothing this adapter knows.
-pub(super) fn unreadable(answer: &Response<Bytes>, redaction: &Redaction) -> Failure {
-    Failure::passing(
-        FailureCode::ProviderError,
-        "the provider's answer could not be understood",
-    )
-    .billed(Billed::Unknown)
-    .from_provider(
-        Some(answer.status().as_u16()),
-        None,
-        unread(answer, redaction),
-    )
-}
-
-/// The same failure of a submit of which nobody can tell whether it was heard.
-pub(super) fn left_open(failure: Failure) -> Failure {
-    Failure {
-        ambiguous: true,
-        retryable: true,
-        ..failure.billed(Billed::Unknown)
-    }
 }
 
 /// Whether the body is an error, whatever its status.
@@ -103,11 +78,4 @@ fn words(body: &[u8]) -> Option<String> {
 
 fn says(words: Option<&str>, word: &str) -> bool {
     words.is_some_and(|words| words.to_ascii_lowercase().contains(word))
-}
-
-fn unread(answer: &Response<Bytes>, redaction: &Redaction) -> Option<String> {
-    let body = answer.body();
-    let begin = &body[..body.len().min(MOST_UNREAD_BYTES)];
-    let text = redaction.apply(&String::from_utf8_lossy(begin));
-    Some(text).filter(|text| !text.is_empty())
 }

@@ -12,12 +12,13 @@ use http::{HeaderValue, Method, Request, Response, header};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::complaint::{refused, unreadable};
+use super::complaint::refused;
 use super::model::From;
 use super::order;
 use super::{Runway, submitted};
 use crate::form::Form;
 use crate::redaction::Redaction;
+use crate::unclear::unreadable;
 
 const MOST_FIELDS: usize = 64;
 
