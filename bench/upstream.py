@@ -9,32 +9,44 @@ from scale import MODEL, WORKERS, Emulator, OnFiles, make, per
 
 SUBMITS = 300
 WARM = 20
+# Seconds between them.
+PAUSES = 0, 0.05
 # Seconds that a job takes there, and between polls at least.
 RENDER, POLL_EVERY = 30, 5
 SIZES = 1, 100, 5_000
 
 
 def submit(directory):
-    """From the create's first byte to the provider's yes, one after the other, beside the same submit without us."""
+    """From the create's first byte to the provider's yes, beside the same submit without us: back to back, and with pauses."""
     with OnFiles().open(directory) as ground, Emulator(86_400).open() as emulator:
         with ground.gate(emulator.lines("1h")).open() as gate:
-            direct, through = [], []
             straight = http.client.HTTPConnection("127.0.0.1", emulator.port)
             ours = http.client.HTTPConnection("127.0.0.1", gate.port)
-            for number in range(SUBMITS):
-                body = json.dumps({"model": "wan", "prompt": f"a hen {number}", "seconds": "1", "size": "320x180"})
-                direct.append(timed(straight, body, {}))
-                body = json.dumps({"model": MODEL, "prompt": f"a boat {number}", "duration": 1, "size": "320x180"})
-                began = time.time()
-                through.append((began, timed(ours, body, {"Authorization": f"Bearer {KEY}"})))
-                while emulator.told("counts")["accepted"] < 2 * (number + 1):
-                    pass
-            records = {record["prompt"]: record["accepted_at_ms"] for record in emulator.told("jobs")}
-    taken = [records[f"a boat {number}"] - began * 1000 for number, (began, _) in enumerate(through)][WARM:]
+            for pause in PAUSES:
+                one_submit(emulator, straight, ours, pause)
+
+
+def one_submit(emulator, straight, ours, pause):
+    name = f"{pause} s apart"
+    accepted = emulator.told("counts")["accepted"]
+    direct, through = [], []
+    for number in range(SUBMITS):
+        body = json.dumps({"model": "wan", "prompt": f"a hen {name} {number}", "seconds": "1", "size": "320x180"})
+        direct.append(timed(straight, body, {}))
+        time.sleep(pause)
+        body = json.dumps({"model": MODEL, "prompt": f"a boat {name} {number}", "duration": 1, "size": "320x180"})
+        began = time.time()
+        through.append((began, timed(ours, body, {"Authorization": f"Bearer {KEY}"})))
+        accepted += 2
+        while emulator.told("counts")["accepted"] < accepted:
+            pass
+    records = {record["prompt"]: record["accepted_at_ms"] for record in emulator.told("jobs")}
+    # The emulator tells whole milliseconds, cut off: half of one is added.
+    taken = [records[f"a boat {name} {number}"] + 0.5 - began * 1000 for number, (began, _) in enumerate(through)][WARM:]
     answered = [seconds * 1000 for _, seconds in through][WARM:]
     alone = [seconds * 1000 for seconds in direct][WARM:]
     middle = statistics.median
-    print(f"a submit straight to the emulator is answered after {middle(alone):.2f} ms (p50, one at a time); a create is answered after "
+    print(f"submits {name}: straight to the emulator one is answered after {middle(alone):.2f} ms at p50; a create is answered after "
           f"{middle(answered):.2f} ms and accepted by the emulator {middle(taken):.2f} ms after it began: "
           f"{middle(taken) - middle(alone):.2f} ms more, p99 {per(sorted(taken), 0.99) - per(sorted(alone), 0.99):.2f} ms", flush=True)
 
