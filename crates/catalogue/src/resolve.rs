@@ -583,7 +583,8 @@ fn source_seconds(request: &Request, mode: Mode) -> Option<u32> {
         .iter()
         .filter(|input| (input.kind, input.role) == (kind, InputRole::Source));
     let measured = sources.next().and_then(|input| input.duration_ms);
-    let measured = measured.map(|ms| u32::try_from(ms / 1000).unwrap_or(u32::MAX).max(1));
+    let nearest = |ms: u64| u32::try_from(ms.saturating_add(500) / 1000).unwrap_or(u32::MAX);
+    let measured = measured.map(|ms| nearest(ms).max(1));
     measured.or(said)
 }
 
@@ -672,6 +673,20 @@ mod tests {
             .resolve(&request)
     }
 
+    fn picture(role: InputRole) -> Input {
+        Input {
+            kind: MediaKind::Image,
+            role,
+            reference_type: None,
+            key: String::new(),
+            mime_type: "image/png".into(),
+            bytes: 1,
+            sha256: String::new(),
+            url: None,
+            duration_ms: None,
+        }
+    }
+
     fn refused(change: impl FnOnce(&mut Request)) -> String {
         resolve(change).unwrap_err().remove(0).field
     }
@@ -743,6 +758,26 @@ mod tests {
         );
     }
 
+    /// A film of 121 frames is one of five seconds to everybody, and one of 3.9 seconds is no film of three.
+    #[test]
+    fn a_clip_counts_as_the_whole_seconds_it_is_nearest_to() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let model = ModelId("runway/aleph-2".into());
+        let capabilities = &catalogue.find(&model).unwrap().pairs[0].capabilities;
+        for (ms, seconds) in [(5_042, 5), (3_900, 4), (2_500, 3), (2_001, 2), (30_400, 30)] {
+            let mut request = Request::new(model.clone(), "at night");
+            request.inputs = vec![Input {
+                kind: MediaKind::Video,
+                role: InputRole::Source,
+                mime_type: "video/mp4".into(),
+                duration_ms: Some(ms),
+                ..picture(InputRole::Source)
+            }];
+            let shape = capabilities.resolve(&request).unwrap();
+            assert_eq!(shape.seconds, Some(seconds), "{ms}");
+        }
+    }
+
     #[test]
     fn parameters_and_inputs_the_model_has_not_are_refused_by_name() {
         assert_eq!(
@@ -757,24 +792,13 @@ mod tests {
             refused(|request| drop(request.provider_params.insert("fps".into(), 1.into()))),
             "provider_params.fps"
         );
-        let image = |role| Input {
-            kind: MediaKind::Image,
-            role,
-            reference_type: None,
-            key: String::new(),
-            mime_type: "image/png".into(),
-            bytes: 1,
-            sha256: String::new(),
-            url: None,
-            duration_ms: None,
-        };
-        assert!(resolve(|request| request.inputs = vec![image(InputRole::FirstFrame)]).is_ok());
+        assert!(resolve(|request| request.inputs = vec![picture(InputRole::FirstFrame)]).is_ok());
         assert_eq!(
-            refused(|request| request.inputs = vec![image(InputRole::LastFrame)]),
+            refused(|request| request.inputs = vec![picture(InputRole::LastFrame)]),
             "input_references[0]"
         );
         assert_eq!(
-            refused(|request| request.inputs = vec![image(InputRole::FirstFrame); 2]),
+            refused(|request| request.inputs = vec![picture(InputRole::FirstFrame); 2]),
             "input_references[1]"
         );
     }
