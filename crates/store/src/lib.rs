@@ -506,7 +506,8 @@ pub trait Store: Send + Sync + 'static {
     /// has run out, and counts as due from then on.
     ///
     /// Where more is due than can be claimed, half of the places are for jobs that somebody has begun on, as far as
-    /// there are any, and workspaces take turns with those that wait.
+    /// there are any: for those first that are to be fetched, whose links die, but a fourth for the others. Workspaces
+    /// take turns with those that wait.
     ///
     /// A job that waits is only claimed while its account has a place at its provider. A place is taken from the
     /// claim on until the provider is done with the job; it is counted from the jobs themselves, so that none is lost

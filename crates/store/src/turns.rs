@@ -1,11 +1,17 @@
-//! Turns: which of the jobs that wait are taken on where more wait than fit.
+//! Turns: which of the jobs that are due are taken on where more are due than fit.
 //!
-//! One waiting job of each workspace after the last whose turn it was, then a second one of each, and so on; of one
-//! workspace those that are longest due. A job whose account has no place left is passed by.
+//! Of those that somebody has begun on, first the ones that are to be fetched. Of those that wait, one of each workspace
+//! after the last whose turn it was, then a second one of each, and so on; of one workspace those that are longest due.
+//! A job whose account has no place left is passed by.
 //!
-//! Not here: what waits, which each engine reads from its own indexes.
+//! Not here: what is due, which each engine reads from its own indexes.
 
 use std::collections::{BTreeMap, VecDeque};
+
+/// While there are more fetches than fit, one in so many of their places is for the others that somebody has begun on. A
+/// fetch that comes too late finds its links dead, a poll that comes late learns the same; but cancels and submits whose
+/// answer was lost are among the others too, and everybody's progress, so they never wait for the last fetch.
+const OTHERS_PART: usize = 4;
 
 /// Whose turn it is; lost with the process, which only begins the round anew.
 #[derive(Debug, Default)]
@@ -14,6 +20,8 @@ pub(crate) struct Turns {
     last: String,
     /// Whether jobs that somebody has begun on had the last turn that could not be halved.
     odd_one_was_for_begun: bool,
+    /// The places that were shared since others than fetches had one of them.
+    shared_since_others: usize,
 }
 
 /// An account that some job waits for, and how many more it takes.
@@ -48,6 +56,19 @@ impl Turns {
         }
         self.odd_one_was_for_begun = !self.odd_one_was_for_begun;
         most / 2 + usize::from(self.odd_one_was_for_begun)
+    }
+
+    /// How many of `most` are for the jobs that are to be fetched, and how many for the others that somebody has begun on.
+    /// Shares of places are added up from claim to claim: many claims are for one place.
+    pub(crate) fn begun(&mut self, most: usize, fetches: usize, others: usize) -> (usize, usize) {
+        if fetches + others <= most {
+            return (fetches, others);
+        }
+        let shared = self.shared_since_others + most;
+        self.shared_since_others = shared % OTHERS_PART;
+        let left_over = most.saturating_sub(fetches);
+        let others = others.min(left_over.max(shared / OTHERS_PART));
+        (fetches.min(most - others), others)
     }
 
     /// The workspace behind which the round goes on.

@@ -1,8 +1,9 @@
 //! Claims: which due jobs a worker is handed.
 //!
 //! Where everything that is due can be claimed, it is. Where not, jobs that somebody has begun on and jobs that wait
-//! share what the worker can take on, and among those that wait workspaces take turns, so that no flood of one stands
-//! before another. A job that waits for an account whose places are all taken is passed by.
+//! share what the worker can take on. Among the first, those that are to be fetched go before the others; among those
+//! that wait workspaces take turns, so that no flood of one stands before another. A job that waits for an account whose
+//! places are all taken is passed by.
 //!
 //! Processes that claim at the same time pass over what another is just taking. Only where places are counted do they
 //! wait for each other.
@@ -28,8 +29,10 @@ pub(super) type Turn = Mutex<Turns>;
 /// What is to be taken.
 #[derive(Debug, Default)]
 struct Choice {
-    /// How many of the jobs that somebody has begun on.
-    begun: usize,
+    /// How many of the jobs that are to be fetched.
+    fetches: usize,
+    /// How many of the others that somebody has begun on.
+    others: usize,
     /// How many of those that wait for each account, whosever they are.
     waiting: Vec<(String, usize)>,
     /// Further ones that wait, by whose turn it is.
@@ -39,7 +42,7 @@ struct Choice {
 impl Choice {
     fn len(&self) -> usize {
         let waiting: usize = self.waiting.iter().map(|(_, jobs)| jobs).sum();
-        self.begun + waiting + self.in_turn.len()
+        self.fetches + self.others + waiting + self.in_turn.len()
     }
 }
 
@@ -89,7 +92,8 @@ async fn take(
             .unzip();
         let rows = sqlx::query(sql!("claims/take"))
             .bind(intake.now.millis())
-            .bind(bound(choice.begun))
+            .bind(bound(choice.fetches))
+            .bind(bound(choice.others))
             .bind(accounts)
             .bind(jobs)
             .bind(&choice.in_turn)
@@ -179,35 +183,32 @@ async fn choose(
     open.retain(|account| {
         !is_limited(&account.name, &intake.places) || counted.contains(&account.name)
     });
-    let begun: i64 = sqlx::query_scalar(sql!("claims/begun"))
+    let (fetches, others): (i64, i64) = sqlx::query_as(sql!("claims/begun"))
         .bind(now.millis())
         .bind(bound(most))
         .fetch_one(&mut *db)
         .await?;
-    let begun: usize = count("the jobs that are due", begun)?;
-    let waiting = waiting(&mut *db, now, most, &open).await?;
+    let fetches: usize = count("the jobs that are to be fetched", fetches)?;
+    let others: usize = count("the jobs that are due", others)?;
+    let mut begun = most.min(fetches + others);
+    let mut waiting = waiting(&mut *db, now, most, &open).await?;
     let all: usize = waiting.iter().map(|(_, jobs)| jobs).sum();
-    if begun + all <= most {
-        return Ok(Choice {
-            begun,
-            waiting,
-            in_turn: Vec::new(),
-        });
+    let mut in_turn = Vec::new();
+    if begun + all > most {
+        let half = turns.half(most);
+        begun = begun.min(half.max(most.saturating_sub(all)));
+        let left = most - begun;
+        if all > left {
+            waiting = Vec::new();
+            in_turn = take_turns(db, now, left, &open, turns).await?;
+        }
     }
-    let half = turns.half(most);
-    let begun = begun.min(half.max(most.saturating_sub(all)));
-    let left = most - begun;
-    if all <= left {
-        return Ok(Choice {
-            begun,
-            waiting,
-            in_turn: Vec::new(),
-        });
-    }
+    let (fetches, others) = turns.begun(begun, fetches, others);
     Ok(Choice {
-        begun,
-        waiting: Vec::new(),
-        in_turn: take_turns(db, now, left, &open, turns).await?,
+        fetches,
+        others,
+        waiting,
+        in_turn,
     })
 }
 

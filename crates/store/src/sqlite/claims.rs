@@ -1,8 +1,9 @@
 //! Claims: which due jobs a worker is handed.
 //!
 //! Where everything that is due can be claimed, it is. Where not, jobs that somebody has begun on and jobs that wait
-//! share what the worker can take on, and among those that wait workspaces take turns, so that no flood of one stands
-//! before another. A job that waits for an account whose places are all taken is passed by.
+//! share what the worker can take on. Among the first, those that are to be fetched go before the others; among those
+//! that wait workspaces take turns, so that no flood of one stands before another. A job that waits for an account whose
+//! places are all taken is passed by.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,8 +16,11 @@ use super::row::{JobRow, count, instant};
 use crate::turns::{OpenAccount, Queues, Turns, Waiting};
 use crate::{Intake, Places, StoreError};
 
-const UNDER_WAY: &str = "SELECT seq FROM jobs INDEXED BY jobs_under_way
-    WHERE due_at IS NOT NULL AND state <> 'accepted' AND claimable_at <= ?1 ORDER BY claimable_at LIMIT ?2";
+const FETCHES: &str = "SELECT seq FROM jobs INDEXED BY jobs_fetching
+    WHERE due_at IS NOT NULL AND state = 'fetching' AND claimable_at <= ?1 ORDER BY claimable_at LIMIT ?2";
+const OTHERS: &str = "SELECT seq FROM jobs INDEXED BY jobs_not_fetching
+    WHERE due_at IS NOT NULL AND state NOT IN ('accepted', 'fetching') AND claimable_at <= ?1
+    ORDER BY claimable_at LIMIT ?2";
 const WAITING: &str = "SELECT seq FROM jobs INDEXED BY jobs_waiting
     WHERE due_at IS NOT NULL AND state = 'accepted' AND account = ?3 AND claimable_at <= ?1
     ORDER BY claimable_at LIMIT ?2";
@@ -31,13 +35,18 @@ const NEXT_WORKSPACE: &str = "SELECT workspace FROM jobs INDEXED BY jobs_by_turn
 const PLACES_TAKEN: &str = "SELECT count(*) FROM jobs INDEXED BY jobs_at_provider
     WHERE (state IN ('submitting', 'running') OR (state = 'accepted' AND lease_until IS NOT NULL))
         AND account = ?1 AND (state <> 'accepted' OR lease_until > ?2)";
-const EARLIEST_UNDER_WAY: &str = "SELECT min(claimable_at) FROM jobs INDEXED BY jobs_under_way
-    WHERE due_at IS NOT NULL AND state <> 'accepted'";
+const EARLIEST_FETCH: &str = "SELECT min(claimable_at) FROM jobs INDEXED BY jobs_fetching
+    WHERE due_at IS NOT NULL AND state = 'fetching'";
+const EARLIEST_OTHER: &str = "SELECT min(claimable_at) FROM jobs INDEXED BY jobs_not_fetching
+    WHERE due_at IS NOT NULL AND state NOT IN ('accepted', 'fetching')";
 const EARLIEST_WAITING: &str = "SELECT min(claimable_at) FROM jobs INDEXED BY jobs_waiting
     WHERE due_at IS NOT NULL AND state = 'accepted' AND account = ?1";
-const END_LEASES_UNDER_WAY: &str =
-    "UPDATE jobs INDEXED BY jobs_under_way SET lease_until = NULL, lease_by = NULL, strikes = strikes + 1
-    WHERE due_at IS NOT NULL AND state <> 'accepted' AND lease_until IS NOT NULL";
+const END_LEASES_OF_FETCHES: &str =
+    "UPDATE jobs INDEXED BY jobs_fetching SET lease_until = NULL, lease_by = NULL, strikes = strikes + 1
+    WHERE due_at IS NOT NULL AND state = 'fetching' AND lease_until IS NOT NULL";
+const END_LEASES_OF_OTHERS: &str =
+    "UPDATE jobs INDEXED BY jobs_not_fetching SET lease_until = NULL, lease_by = NULL, strikes = strikes + 1
+    WHERE due_at IS NOT NULL AND state NOT IN ('accepted', 'fetching') AND lease_until IS NOT NULL";
 const END_LEASES_WAITING: &str =
     "UPDATE jobs INDEXED BY jobs_waiting SET lease_until = NULL, lease_by = NULL, strikes = strikes + 1
     WHERE due_at IS NOT NULL AND state = 'accepted' AND lease_until IS NOT NULL";
@@ -69,24 +78,26 @@ pub(super) fn claim_due(
     let most = intake.limit as usize;
     let mut turns = turn.lock().unwrap_or_else(PoisonError::into_inner);
     let open = open_accounts(db, intake.now, &intake.places)?;
-    let begun = begun(db, intake.now, most)?;
+    let fetches = begun(db, FETCHES, intake.now, most)?;
+    let others = begun(db, OTHERS, intake.now, most)?;
     let mut chosen = Vec::new();
     for account in &open {
         let limit = account.room.min(most + 1);
         chosen.extend(waiting(db, &account.name, intake.now, limit)?);
     }
-    if begun.len() + chosen.len() > most {
+    let mut begun = most.min(fetches.len() + others.len());
+    if begun + chosen.len() > most {
         let half = turns.half(most);
-        let begun_share = begun.len().min(half.max(most.saturating_sub(chosen.len())));
-        if chosen.len() > most - begun_share {
-            let left = most - begun_share;
+        begun = begun.min(half.max(most.saturating_sub(chosen.len())));
+        if chosen.len() > most - begun {
+            let left = most - begun;
             let queues = queues(db, intake.now, left, &turns, &open)?;
             chosen = turns.choose(queues, &open, left);
         }
-        chosen.extend(&begun[..begun_share]);
-    } else {
-        chosen.extend(begun);
     }
+    let (of_fetches, of_others) = turns.begun(begun, fetches.len(), others.len());
+    chosen.extend(&fetches[..of_fetches]);
+    chosen.extend(&others[..of_others]);
     let mut take = db.prepare_cached(TAKE)?;
     let mut taken = chosen
         .iter()
@@ -155,9 +166,9 @@ fn open_accounts(
     Ok(open)
 }
 
-fn begun(db: &Connection, now: UnixTime, limit: usize) -> Result<Vec<i64>, StoreError> {
+fn begun(db: &Connection, kind: &str, now: UnixTime, limit: usize) -> Result<Vec<i64>, StoreError> {
     let found = db
-        .prepare_cached(UNDER_WAY)?
+        .prepare_cached(kind)?
         .query_map(params![now.millis(), bound(limit)], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     Ok(found)
@@ -233,9 +244,11 @@ pub(super) fn next_due(
     now: UnixTime,
     places: &Places,
 ) -> Result<Option<UnixTime>, StoreError> {
-    let mut earliest: Option<i64> = db
-        .prepare_cached(EARLIEST_UNDER_WAY)?
-        .query_row([], |row| row.get(0))?;
+    let mut earliest: Option<i64> = None;
+    for kind in [EARLIEST_FETCH, EARLIEST_OTHER] {
+        let begun: Option<i64> = db.prepare_cached(kind)?.query_row([], |row| row.get(0))?;
+        earliest = earliest.into_iter().chain(begun).min();
+    }
     for account in open_accounts(db, now, places)? {
         let waiting: Option<i64> = db
             .prepare_cached(EARLIEST_WAITING)?
@@ -248,7 +261,15 @@ pub(super) fn next_due(
 /// Ends every lease that keeps somebody from a job: whoever has the data directory to himself knows that
 /// their holders are dead.
 pub(super) fn end_all_leases(db: &Connection) -> Result<usize, StoreError> {
-    Ok(db.execute(END_LEASES_UNDER_WAY, [])? + db.execute(END_LEASES_WAITING, [])?)
+    let mut ended = 0;
+    for kind in [
+        END_LEASES_OF_FETCHES,
+        END_LEASES_OF_OTHERS,
+        END_LEASES_WAITING,
+    ] {
+        ended += db.execute(kind, [])?;
+    }
+    Ok(ended)
 }
 
 #[cfg(test)]
@@ -274,7 +295,8 @@ pub(super) mod tests {
     #[test]
     fn choosing_reads_indexes_in_their_order() {
         for (question, expected) in [
-            (UNDER_WAY, "INDEX jobs_under_way (claimable_at<?)"),
+            (FETCHES, "INDEX jobs_fetching (claimable_at<?)"),
+            (OTHERS, "INDEX jobs_not_fetching (claimable_at<?)"),
             (WAITING, "INDEX jobs_waiting (account=? AND claimable_at<?)"),
             (
                 WAITING_HERE,
@@ -286,7 +308,8 @@ pub(super) mod tests {
             ),
             (NEXT_ACCOUNT, "INDEX jobs_waiting (account>?)"),
             (PLACES_TAKEN, "INDEX jobs_at_provider (account=?)"),
-            (EARLIEST_UNDER_WAY, "SEARCH jobs USING INDEX jobs_under_way"),
+            (EARLIEST_FETCH, "SEARCH jobs USING INDEX jobs_fetching"),
+            (EARLIEST_OTHER, "SEARCH jobs USING INDEX jobs_not_fetching"),
             (EARLIEST_WAITING, "INDEX jobs_waiting (account=?"),
         ] {
             let plan = plan(question);
@@ -300,7 +323,8 @@ pub(super) mod tests {
 
     #[test]
     fn ending_all_leases_passes_finished_jobs_by() {
-        assert!(plan(END_LEASES_UNDER_WAY).contains("jobs_under_way"));
+        assert!(plan(END_LEASES_OF_FETCHES).contains("jobs_fetching"));
+        assert!(plan(END_LEASES_OF_OTHERS).contains("jobs_not_fetching"));
         assert!(plan(END_LEASES_WAITING).contains("jobs_waiting"));
     }
 }

@@ -16,6 +16,9 @@ const STEPS: &[M<'static>] = &[
     M::up(include_str!(
         "../../migrations/sqlite/0004_provider_keys.sql"
     )),
+    M::up(include_str!(
+        "../../migrations/sqlite/0005_claims_and_durations.sql"
+    )),
 ];
 
 /// Brings the file up to this release's schema.

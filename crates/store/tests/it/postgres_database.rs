@@ -27,7 +27,7 @@ async fn of_processes_that_start_at_once_one_brings_the_schema_up_to_date() {
     }
     let applied =
         database.ask("SELECT count(*), count(*) FILTER (WHERE success) FROM _sqlx_migrations");
-    assert_eq!(applied, "2|2");
+    assert_eq!(applied, "3|3");
     assert_eq!(database.ask("SELECT count(*) FROM processes"), "0");
 }
 
@@ -44,7 +44,7 @@ async fn a_database_of_a_newer_release_is_refused() {
             refused,
             Err(StoreError::Newer {
                 found: 1000,
-                known: 2
+                known: 3
             })
         ),
         "{refused:?}"
@@ -254,4 +254,9 @@ async fn no_operation_of_daily_life_reads_a_whole_table() {
         )
     };
     assert_eq!(read_whole(), "");
+    let claims_read = database.ask(
+        "SELECT count(*) FROM pg_stat_user_indexes
+             WHERE indexrelname IN ('work_fetching', 'work_not_fetching') AND idx_scan > 0",
+    );
+    assert_eq!(claims_read, "2");
 }

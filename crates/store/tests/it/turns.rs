@@ -25,6 +25,10 @@ on_every_engine![
     of_one_workspace_the_longest_due_is_claimed_first,
     what_is_claimed_together_is_in_order,
     the_next_due_instant_takes_both_kinds_in,
+    what_is_to_be_fetched_goes_before_polls_that_are_longer_due,
+    of_fetches_and_of_polls_the_longest_due_is_claimed_first,
+    polls_go_on_while_there_are_always_more_fetches_than_fit,
+    fetches_and_polls_together_get_no_more_than_half,
 ];
 
 async fn claims(store: &dyn Store, now: UnixTime, limit: u32) -> Vec<Claim> {
@@ -76,6 +80,22 @@ async fn run(
         };
         live(store, &mut job, vec![Event::Claimed, submitted], at).await;
     }
+}
+
+/// Jobs whose provider is done, to be fetched from `at` on.
+async fn finish(store: &dyn Store, workspace: WorkspaceId, jobs: usize, at: UnixTime) {
+    for _ in 0..jobs {
+        let mut job = Video::of(workspace).at(at).create(store).await;
+        let events = vec![Event::Claimed, submitted(1), succeeded()];
+        live(store, &mut job, events, at).await;
+    }
+}
+
+fn fetches(claims: &[Claim]) -> usize {
+    let fetches = claims
+        .iter()
+        .filter(|claim| matches!(claim.job.life.state, State::Fetching { .. }));
+    fetches.count()
 }
 
 async fn a_flood_of_one_workspace_does_not_stand_before_the_others(db: Database) {
@@ -306,4 +326,70 @@ async fn the_next_due_instant_takes_both_kinds_in(db: Database) {
     assert_eq!(next().await, Some(at(30)));
     assert_eq!(claims(store, at(30), 10).await.len(), 1);
     assert_eq!(next().await, Some(at(10).plus(LEASE)));
+}
+
+/// Links die; whether a job that runs is asked for now or a little later is the same to it.
+async fn what_is_to_be_fetched_goes_before_polls_that_are_longer_due(db: Database) {
+    let store = &*db.store;
+    let workspace = workspace(store).await;
+    let now = START.plus(secs(100));
+    for (limit, expected) in [(1, 1), (4, 3), (8, 2)] {
+        run(store, workspace, 20, START, secs(0)).await;
+        finish(store, workspace, expected, now).await;
+        let claimed = claims(store, now, limit).await;
+        assert_eq!(claimed.len(), limit as usize);
+        assert_eq!(fetches(&claimed), expected, "of {limit}");
+        let rest = claims(store, now, 1_000).await;
+        assert_eq!(
+            (rest.len(), fetches(&rest)),
+            (20 - (limit as usize - expected), 0)
+        );
+    }
+}
+
+async fn of_fetches_and_of_polls_the_longest_due_is_claimed_first(db: Database) {
+    let store = &*db.store;
+    let workspace = workspace(store).await;
+    let at = |seconds| START.plus(secs(seconds));
+    for seconds in [5, 1, 4, 2, 3, 6] {
+        run(store, workspace, 1, at(seconds), secs(0)).await;
+        finish(store, workspace, 1, at(10 + seconds)).await;
+    }
+    let due = async |limit| {
+        let claimed = claims(store, at(60), limit).await;
+        let due = claimed.iter().map(|claim| claim.job.life.due_at.unwrap());
+        due.collect::<Vec<_>>()
+    };
+    assert_eq!(due(4).await, [1, 11, 12, 13].map(at));
+    assert_eq!(due(4).await, [2, 14, 15, 16].map(at));
+    assert_eq!(due(2).await, [3, 4].map(at));
+}
+
+async fn polls_go_on_while_there_are_always_more_fetches_than_fit(db: Database) {
+    let store = &*db.store;
+    let workspace = workspace(store).await;
+    run(store, workspace, 20, START, secs(0)).await;
+    finish(store, workspace, 60, START).await;
+    // However small the places are in which they are handed out.
+    for (limit, times) in [(1, 8), (2, 4), (3, 4), (8, 2)] {
+        let (mut all, mut fetched) = (0, 0);
+        for _ in 0..times {
+            let claimed = claims(store, START, limit).await;
+            (all, fetched) = (all + claimed.len(), fetched + fetches(&claimed));
+        }
+        assert_eq!(all, limit as usize * times);
+        assert_eq!(all - fetched, all / 4, "polls, by {limit} at a time");
+    }
+}
+
+async fn fetches_and_polls_together_get_no_more_than_half(db: Database) {
+    let store = &*db.store;
+    let workspace = workspace(store).await;
+    run(store, workspace, 20, START, secs(0)).await;
+    finish(store, workspace, 20, START).await;
+    wait(store, workspace, 20, START).await;
+    let claimed = claims(store, START, 16).await;
+    assert_eq!((by_kind(&claimed), fetches(&claimed)), ((8, 8), 6));
+    let rest = claims(store, START, 1_000).await;
+    assert_eq!((by_kind(&rest), fetches(&rest)), ((32, 12), 14));
 }
