@@ -3,14 +3,19 @@
 //! What is asked for too often costs the provider, what is asked for too late costs the user. So a job is asked for seldom
 //! while others of its kind were never done yet, at the provider's own pace while they usually were, and ever more seldom once
 //! it is later than they were.
+//!
+//! What is known is of one process. A new one learns at its start from the latest attempts in the store.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use filmgate_core::job::{Candidate, Expectation, Job};
+use filmgate_core::job::{Expectation, Job, Took};
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
+use filmgate_store::Success;
+
+use crate::Parts;
 
 /// A job of a kind nobody knows, or one that is overdue, waits for this part of its age.
 const PART_OF_AGE: u32 = 10;
@@ -22,6 +27,9 @@ const LONGEST_BEFORE: Duration = Duration::from_secs(60);
 const SPREAD_FROM: Duration = Duration::from_secs(2);
 /// Waits are longer by up to this part, each job's by its own share: a thousand jobs of one second are not asked for in one.
 const SPREAD: u32 = 8;
+
+/// So many of each kind are learnt from at the start: what came before them would weigh less than a fiftieth.
+const RECALLED: u32 = 32;
 
 /// By provider and its model. As many as the catalogue has pairs.
 #[derive(Debug, Default)]
@@ -36,15 +44,11 @@ struct Usual {
 
 impl Cadence {
     /// Takes in that a job was not done yet at one age, and was at another: the last looks at it.
-    pub(crate) fn learn(&self, candidate: &Candidate, not_yet: Duration, done: Duration) {
-        self.learn_of(&candidate.provider, &candidate.native_model, not_yet, done);
-    }
-
-    fn learn_of(&self, provider: &ProviderName, model: &str, not_yet: Duration, done: Duration) {
-        let unsure = done.saturating_sub(not_yet) / 2;
-        let took = done.saturating_sub(unsure);
+    pub(crate) fn learn(&self, provider: &ProviderName, native_model: &str, took: Took) {
+        let unsure = took.done.saturating_sub(took.not_yet) / 2;
+        let took = took.done.saturating_sub(unsure);
         self.all()
-            .entry(key(provider, model))
+            .entry(key(provider, native_model))
             .and_modify(|usual| usual.learn(took, unsure))
             .or_insert(Usual::of(took, unsure));
     }
@@ -81,6 +85,33 @@ impl Cadence {
 
     fn all(&self) -> MutexGuard<'_, HashMap<(String, String), Usual>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parts {
+    /// Learns from the latest attempts in the store, as those did that saw them end.
+    pub(crate) async fn recall(&self) {
+        match self.store.latest_successes(RECALLED).await {
+            Ok(successes) => {
+                for success in &successes {
+                    let took = success.done.since(success.accepted_at);
+                    let Success {
+                        provider,
+                        native_model,
+                        ..
+                    } = success;
+                    self.cadence.learn(provider, native_model, took);
+                }
+                tracing::debug!(
+                    attempts = successes.len(),
+                    "how long jobs take was recalled"
+                );
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "how long jobs took is not known, and is learnt anew"
+            ),
+        }
     }
 }
 
@@ -200,7 +231,11 @@ mod tests {
                     age += wait(usual, age, EVERY);
                 }
                 late = age - seconds(takes);
-                cadence.learn_of(&provider, model, before, age);
+                let took = Took {
+                    not_yet: before,
+                    done: age,
+                };
+                cadence.learn(&provider, model, took);
             }
             assert!(late <= EVERY, "{takes}: {late:?}");
         }

@@ -40,6 +40,10 @@ impl Engine {
         self.0.tasks.spawn(async move {
             // However the loop ends, nobody is told that it still turns.
             let _turning = Turning(Arc::clone(&parts));
+            tokio::select! {
+                () = parts.stop.cancelled() => {}
+                () = parts.recall() => {}
+            }
             parts.drive().await;
         });
         let parts = Arc::clone(&self.0);

@@ -25,7 +25,7 @@ use filmgate_core::calendar::Day;
 use filmgate_core::id::{
     ActionId, GenerationId, HoldId, KeyId, ProviderKeyId, VideoId, WorkspaceId,
 };
-use filmgate_core::job::{Attempt, Job, Status, TimelineEntry, Transition};
+use filmgate_core::job::{Attempt, Done, Job, Status, TimelineEntry, Transition};
 use filmgate_core::key::{Key, KeyChange, KeyRefusal, KeyStanding, ResetWithoutLimit, Workspace};
 use filmgate_core::ledger::{Entry, PostingKind};
 use filmgate_core::money::{Delta, Nanos};
@@ -218,6 +218,15 @@ pub struct Load {
     pub waiting: u64,
     /// At their provider, or on the way there: each takes a place.
     pub at_provider: u64,
+}
+
+/// An attempt whose provider succeeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Success {
+    pub provider: ProviderName,
+    pub native_model: String,
+    pub accepted_at: UnixTime,
+    pub done: Done,
 }
 
 /// A job taken up by a worker: `job.fence` is the worker's own.
@@ -491,6 +500,9 @@ pub trait Store: Send + Sync + 'static {
     async fn timeline(&self, id: VideoId) -> Result<Vec<TimelineEntry>, StoreError>;
     /// By number.
     async fn attempts(&self, id: VideoId) -> Result<Vec<Attempt>, StoreError>;
+    /// The latest attempts whose provider succeeded, up to `each` of a provider and its model; the oldest first. Those
+    /// of releases that did not note when are not among them.
+    async fn latest_successes(&self, each: u32) -> Result<Vec<Success>, StoreError>;
     /// Removes prompt, inputs, metadata and outputs of a terminal job at `version`; ledger, attempts and
     /// timeline stay. `false` if the version moved.
     async fn delete_job(

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::change::{Change, Outcome};
 use super::settlement::Ending;
 use super::{
-    AmbiguousSubmit, Attempt, AttemptOutcome, Event, Expectation, Fate, Job, Notice, Rejected,
-    State, Transition,
+    AmbiguousSubmit, Attempt, AttemptOutcome, Done, Event, Expectation, Fate, Job, Notice,
+    Rejected, State, Transition,
 };
 use crate::asset::{Asset, MissingOutput};
 use crate::failure::{Billed, Failure, FailureCode};
@@ -216,10 +216,12 @@ impl Change<'_> {
             number,
             candidate,
             provider: self.job.admission.route[candidate].provider.clone(),
+            native_model: Some(self.job.admission.route[candidate].native_model.clone()),
             key: format!("{}-{number}", self.job.admission.id),
             native: None,
             submitted_at: self.now,
             accepted_at: None,
+            done: None,
             ended_at: None,
             outcome: AttemptOutcome::Open,
             failure: None,
@@ -451,7 +453,11 @@ impl Change<'_> {
 
     fn succeeded(mut self, delivery: Delivery) -> Outcome {
         let (native, renewals, deadline) = match &self.life.state {
-            State::Running { native, .. } => (native.clone(), 0, self.now.plus(FETCH_DEADLINE)),
+            State::Running { native, .. } => {
+                let native = native.clone();
+                self.note_done();
+                (native, 0, self.now.plus(FETCH_DEADLINE))
+            }
             State::Fetching {
                 native,
                 links,
@@ -473,6 +479,15 @@ impl Change<'_> {
         self.life.observed_at = Some(self.now);
         self.due_in(Duration::ZERO);
         self.done()
+    }
+
+    /// Heard for the first time: success is heard once more where its links died.
+    fn note_done(&mut self) {
+        let (seen, now) = (self.life.observed_at, self.now);
+        let attempt = self.attempt_mut();
+        // What was seen before it was accepted was another attempt.
+        let after = seen.max(attempt.accepted_at).unwrap_or(now);
+        attempt.done = Some(Done { after, by: now });
     }
 
     fn failed_upstream(mut self, failure: Failure, usage: Usage) -> Outcome {

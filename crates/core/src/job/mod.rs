@@ -18,7 +18,7 @@ pub use admission::{
     Abandoned, Admission, AmbiguousSubmit, Candidate, HoldTerms, Mode, Quoted, Terms, admit,
 };
 pub use apply::apply;
-pub use attempt::{Attempt, AttemptOutcome, AttemptSummary};
+pub use attempt::{Attempt, AttemptOutcome, AttemptSummary, Done, Took};
 pub use billing::{BillingState, ChargeReason, HoldStatus, Settlement};
 pub use event::{Actor, Event};
 pub use life::{Fate, Life, Links, ProgressSource, RouteCursor, State, Status, UnknownPolls};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use filmgate_core::failure::{Failure, FailureCode};
-use filmgate_core::job::{Event, State};
+use filmgate_core::job::{Event, Job, State};
 use filmgate_core::provider::{NativeId, Observation};
 use filmgate_store::{AfterCommit, StoreError};
 
@@ -28,6 +28,7 @@ impl Parts {
             self.step(held, unheard, AfterCommit::EndLease).await?;
             return Ok(());
         }
+        let first_time = matches!(held.job.life.state, State::Running { .. });
         let mut heard = None;
         let event = match self.observe(held).await {
             Ok((observation, answer)) => {
@@ -50,9 +51,23 @@ impl Parts {
             AfterCommit::EndLease
         };
         if self.step(held, event, after).await? == Stepped::Taken && succeeded {
+            if first_time {
+                self.learn(&held.job);
+            }
             return self.ingest(held, heard).await;
         }
         Ok(())
+    }
+
+    fn learn(&self, job: &Job) {
+        let attempt = job.life.attempt.as_ref();
+        let done = attempt.and_then(|attempt| Some((attempt.accepted_at?, attempt.done?)));
+        if let Some((accepted_at, done)) = done {
+            let candidate = job.candidate();
+            let took = done.since(accepted_at);
+            self.cadence
+                .learn(&candidate.provider, &candidate.native_model, took);
+        }
     }
 
     /// `event`, or the end of the job where it says that the job goes on and it has gone on for too long.
@@ -97,16 +112,7 @@ impl Parts {
                     expectation: self.cadence.expect(&held.job, poll_every, self.clock.now()),
                 }
             }
-            Observation::Succeeded(delivery) => {
-                let life = &held.job.life;
-                let accepted_at = life.attempt.as_ref().and_then(|it| it.accepted_at);
-                if let Some(accepted_at) = accepted_at {
-                    let not_yet = life.observed_at.unwrap_or(accepted_at).since(accepted_at);
-                    let done = self.clock.now().since(accepted_at);
-                    self.cadence.learn(held.job.candidate(), not_yet, done);
-                }
-                Event::Succeeded { delivery }
-            }
+            Observation::Succeeded(delivery) => Event::Succeeded { delivery },
             Observation::Failed(failure, usage) => Event::FailedUpstream { failure, usage },
             Observation::Expired(billed, usage) => Event::ExpiredUpstream { billed, usage },
             Observation::Cancelled(billed, usage) => {

@@ -20,7 +20,7 @@ use filmgate_core::time::UnixTime;
 use filmgate_store::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
     Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, UsageFilter,
+    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, Success, UsageFilter,
     UsageRow,
 };
 use tokio::sync::broadcast;
@@ -106,6 +106,7 @@ hand_on! {
     list_jobs(query: ListJobs) -> Result<Page<Job>, StoreError>;
     timeline(id: VideoId) -> Result<Vec<TimelineEntry>, StoreError>;
     attempts(id: VideoId) -> Result<Vec<Attempt>, StoreError>;
+    latest_successes(each: u32) -> Result<Vec<Success>, StoreError>;
     delete_job(id: VideoId, version: u64, now: UnixTime) -> Result<bool, StoreError>;
     claim_due(intake: &Intake) -> Result<Vec<Claim>, StoreError>;
     next_due(now: UnixTime, places: &Places) -> Result<Option<UnixTime>, StoreError>;

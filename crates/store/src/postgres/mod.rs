@@ -64,7 +64,7 @@ use self::work::Change;
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
     Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, UsageFilter,
+    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, Success, UsageFilter,
     UsageRow,
 };
 
@@ -283,6 +283,11 @@ impl Store for PostgresStore {
     async fn attempts(&self, id: VideoId) -> Result<Vec<Attempt>, StoreError> {
         let mut db = self.connections.lend().await?;
         attempts::of_job(&mut db, id).await
+    }
+
+    async fn latest_successes(&self, each: u32) -> Result<Vec<Success>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        attempts::successes(&mut db, each).await
     }
 
     #[tracing::instrument(name = "store.delete_job", level = "debug", skip_all, fields(video.id = %id))]

@@ -65,7 +65,7 @@ use self::writer::{Lane, Writer};
 use crate::{
     ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
     Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, UsageFilter,
+    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, Success, UsageFilter,
     UsageRow,
 };
 
@@ -312,6 +312,12 @@ impl Store for SqliteStore {
 
     async fn attempts(&self, id: VideoId) -> Result<Vec<Attempt>, StoreError> {
         self.readers.scan(move |db| attempts::of_job(db, id)).await
+    }
+
+    async fn latest_successes(&self, each: u32) -> Result<Vec<Success>, StoreError> {
+        self.readers
+            .scan(move |db| attempts::successes(db, each))
+            .await
     }
 
     #[tracing::instrument(name = "store.delete_job", level = "debug", skip_all, fields(video.id = %id))]

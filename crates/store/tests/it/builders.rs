@@ -146,6 +146,7 @@ pub(crate) struct Video {
     workspace: WorkspaceId,
     at: UnixTime,
     providers: Vec<&'static str>,
+    native_model: &'static str,
     hold: Option<i64>,
     funds: Funds,
     binding: Option<Binding>,
@@ -164,6 +165,7 @@ impl Video {
             workspace,
             at: START,
             providers: vec!["one", "two"],
+            native_model: "native",
             hold: Some(HOLD),
             funds: Funds::NotNeeded,
             binding: None,
@@ -242,6 +244,14 @@ impl Video {
         }
     }
 
+    /// Every provider's name for the model.
+    pub(crate) fn native_model(self, native_model: &'static str) -> Self {
+        Self {
+            native_model,
+            ..self
+        }
+    }
+
     pub(crate) fn prompt(mut self, prompt: &str) -> Self {
         self.request.prompt = prompt.to_owned();
         self
@@ -315,7 +325,7 @@ impl Video {
             route: self
                 .providers
                 .iter()
-                .map(|name| candidate(name, self.credential))
+                .map(|name| candidate(name, self.native_model, self.credential))
                 .collect(),
             dropped: Vec::new(),
             terms: Terms {
@@ -354,10 +364,10 @@ impl Video {
     }
 }
 
-fn candidate(name: &str, credential: Option<ProviderKeyId>) -> Candidate {
+fn candidate(name: &str, native_model: &str, credential: Option<ProviderKeyId>) -> Candidate {
     Candidate {
         provider: ProviderName(name.to_owned()),
-        native_model: "native".into(),
+        native_model: native_model.to_owned(),
         shape: Shape {
             seconds: Some(4),
             size: Some(FrameSize::new(1280, 720)),

@@ -27,6 +27,7 @@ mod provider_keys;
 mod repeats;
 mod sqlite_file;
 mod sqlite_upgrade;
+mod successes;
 mod turns;
 mod usage;
 mod work;

@@ -233,6 +233,7 @@ async fn no_operation_of_daily_life_reads_a_whole_table() {
         store.version_of(workspace, id).await.unwrap();
         store.timeline(id).await.unwrap();
         store.attempts(id).await.unwrap();
+        store.latest_successes(32).await.unwrap();
         store.closings(hold).await.unwrap();
         store.balances(workspace).await.unwrap();
         store.key_standing(key).await.unwrap();

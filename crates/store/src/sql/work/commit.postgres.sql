@@ -19,12 +19,13 @@ place AS (
 -- What another worker learnt and could not commit stands on the row already; it is never written over with nothing.
 tried AS (
     INSERT INTO attempts (job, number, candidate, provider, key, native, submitted_at, accepted_at, ended_at, outcome,
-        failure, provider_cost, billed)
+        failure, provider_cost, billed, native_model, not_done_at, done_at)
     SELECT job.id, it.number, it.candidate, it.provider, it.key, it.native, it.submitted_at, it.accepted_at,
-        it.ended_at, it.outcome, it.failure, it.provider_cost, it.billed
+        it.ended_at, it.outcome, it.failure, it.provider_cost, it.billed, it.native_model, it.not_done_at, it.done_at
     FROM job, jsonb_to_recordset($19::jsonb) AS it (
         number bigint, candidate bigint, provider text, key text, native text, submitted_at bigint,
-        accepted_at bigint, ended_at bigint, outcome text, failure text, provider_cost bigint, billed text)
+        accepted_at bigint, ended_at bigint, outcome text, failure text, provider_cost bigint, billed text,
+        native_model text, not_done_at bigint, done_at bigint)
     ON CONFLICT (job, number) DO UPDATE SET
         native = coalesce(excluded.native, attempts.native),
         accepted_at = coalesce(excluded.accepted_at, attempts.accepted_at),
@@ -32,7 +33,9 @@ tried AS (
         outcome = excluded.outcome,
         failure = excluded.failure,
         provider_cost = coalesce(excluded.provider_cost, attempts.provider_cost),
-        billed = excluded.billed),
+        billed = excluded.billed,
+        not_done_at = coalesce(excluded.not_done_at, attempts.not_done_at),
+        done_at = coalesce(excluded.done_at, attempts.done_at)),
 unnamed AS (
     DELETE FROM objects USING job WHERE objects.job = $1 AND objects.key = ANY($20::text[])),
 logged AS (
