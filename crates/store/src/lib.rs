@@ -466,6 +466,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Creates the job with its hold, timeline, outbox and idempotency rows, or nothing of it.
     async fn create_job(&self, new: NewJob) -> Result<Created, StoreError>;
+    /// Takes a request for a repeat as [`Store::create_job`] does, before there is a job to be made of it: answers the job
+    /// whose request this is once more, and that job's answer is open again. `None` where there is none, or none yet:
+    /// nothing was changed, and the create judges anew.
+    async fn take_repeat(
+        &self,
+        fingerprint: Fingerprint,
+        now: UnixTime,
+    ) -> Result<Option<VideoId>, StoreError>;
     /// A job of `workspace`; another workspace's is `Absent`.
     async fn find_job(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError>;
     /// [`Store::find_job`] for a call that names the job: its client knows it from then on, and no create is taken

@@ -185,6 +185,41 @@ async fn a_replay_fetches_nothing_and_needs_no_file() {
     assert_eq!(gate.video_count().await, 1);
 }
 
+/// Whoever heard no answer asks once more, and the address may have died meanwhile.
+#[tokio::test]
+async fn a_repeat_without_a_key_fetches_nothing_and_needs_no_file() {
+    let files = Files::on("127.0.0.2", |_| file("image/png", picture(3))).await;
+    let order = by_url("image_url", &format!("{}/p.png", files.origin)).endless();
+    let send = |gate: &Gate| gate.post("/v1/videos").json(order.body());
+    let gate = Gate::configured(OPENED).await;
+    // Its answer is held back until the video ends, which it does not.
+    let unanswered = send(&gate).header("prefer", "wait=60").try_send();
+    let death = async {
+        // The list names no video to its client.
+        while gate.video_count().await == 0 {}
+        gate.kill().await
+    };
+    let (unanswered, home) = tokio::join!(unanswered, death);
+    assert!(unanswered.is_err());
+    assert_eq!(files.asked(), 1);
+    drop(files);
+
+    let gate = home.start().await;
+    let kept = gate.home().assets();
+    let again = send(&gate).send().await.expect(202);
+    assert_eq!(again.header("x-filmgate-replayed"), "true");
+    // A proxy that sends it once more says so.
+    let retried = send(&gate).header("x-stainless-retry-count", "1");
+    let retried = retried.send().await.expect(202);
+    assert_eq!(retried.header("x-filmgate-replayed"), "true");
+    let id = id_of(&again.json()).to_owned();
+    assert_eq!(retried.json()["id"], id.as_str());
+    assert_eq!((gate.video_count().await, gate.home().assets()), (1, kept));
+    // Once the client has named its video, the same request is another one, and has no file.
+    gate.cancel(&id).await;
+    refused(&gate, &order, "input_references[0]").await;
+}
+
 #[tokio::test]
 async fn what_cannot_be_taken_is_refused_by_name_and_nothing_is_left() {
     let files = Files::on("127.0.0.2", |path| match path {

@@ -48,6 +48,14 @@ pub struct Ask {
     pub retried_from: Option<VideoId>,
 }
 
+impl Ask {
+    /// Whether some input is to be fetched.
+    fn is_to_be_fetched(&self) -> bool {
+        let mut inputs = self.inputs.iter();
+        inputs.any(|given| matches!(given, Given::Elsewhere))
+    }
+}
+
 /// Where an input's bytes are.
 #[derive(Debug, Clone)]
 pub enum Given {
@@ -267,6 +275,12 @@ impl Engine {
             .enter(Name::Fingerprint(fingerprint.digest), company)
             .await
             .ok_or(AdmitError::RepeatInFlight)?;
+        // A repeat needs no file, and must not fail because one is gone. Where nothing is to be fetched the create sees as much.
+        if ask.is_to_be_fetched()
+            && let Some(video) = self.0.store.take_repeat(fingerprint, self.now()).await?
+        {
+            return self.repeated(caller.workspace, video).await;
+        }
         self.admit_new(caller, ask, from, None, Some(fingerprint))
             .await
     }
@@ -360,15 +374,7 @@ impl Engine {
                 })
             }
             Created::AlreadyBound(bound) => self.replay(caller.workspace, bound, digest).await,
-            Created::Repeated(video) => {
-                tracing::info!(video.id = %video, "the request that made video {video} came once more");
-                let answer = Some(OpenAnswer::new(&self.0, video));
-                Ok(Admitted {
-                    job: self.made_before(caller.workspace, video).await?,
-                    how: How::Repeated,
-                    answer,
-                })
-            }
+            Created::Repeated(video) => self.repeated(caller.workspace, video).await,
             Created::KeyRefused(KeyRefusal::InFlight { most }) => {
                 Err(AdmitError::KeyInFlight { most })
             }
@@ -386,6 +392,21 @@ impl Engine {
                 hold: plan.hold.unwrap_or(Nanos::ZERO),
             }),
         }
+    }
+
+    /// The job's answer is open again, and lost if it cannot be given.
+    async fn repeated(
+        &self,
+        workspace: WorkspaceId,
+        video: VideoId,
+    ) -> Result<Admitted, AdmitError> {
+        tracing::info!(video.id = %video, "the request that made video {video} came once more");
+        let answer = Some(OpenAnswer::new(&self.0, video));
+        Ok(Admitted {
+            job: self.made_before(workspace, video).await?,
+            how: How::Repeated,
+            answer,
+        })
     }
 
     async fn replay(

@@ -18,10 +18,10 @@ use filmgate_core::repeat::Answer;
 use filmgate_core::request::ProviderName;
 use filmgate_core::time::UnixTime;
 use filmgate_store::{
-    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, Success, UsageFilter,
-    UsageRow,
+    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension,
+    Fingerprint, Found, Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob,
+    Places, Prune, Pruned, Recorded, Store, StoreError, StoredKey, StoredPosting,
+    StoredProviderKey, Success, UsageFilter, UsageRow,
 };
 use tokio::sync::broadcast;
 
@@ -97,6 +97,7 @@ hand_on! {
     ping() -> Result<(), StoreError>;
     shared_time() -> Result<Option<UnixTime>, StoreError>;
     create_job(new: NewJob) -> Result<Created, StoreError>;
+    take_repeat(fingerprint: Fingerprint, now: UnixTime) -> Result<Option<VideoId>, StoreError>;
     find_job(workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError>;
     acknowledge_job(workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError>;
     note_answers(jobs: Vec<VideoId>, answer: Answer) -> Result<(), StoreError>;

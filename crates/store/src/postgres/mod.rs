@@ -62,10 +62,10 @@ use self::hints::Hints;
 use self::jobs::Creation;
 use self::work::Change;
 use crate::{
-    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, Success, UsageFilter,
-    UsageRow,
+    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension,
+    Fingerprint, Found, Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob,
+    Places, Prune, Pruned, Recorded, Store, StoreError, StoredKey, StoredPosting,
+    StoredProviderKey, Success, UsageFilter, UsageRow,
 };
 
 /// The text of `sql/<name>.postgres.sql`.
@@ -221,6 +221,20 @@ impl Store for PostgresStore {
             self.hints.tell(new.job.admission.id, true);
         }
         Ok(created)
+    }
+
+    async fn take_repeat(
+        &self,
+        fingerprint: Fingerprint,
+        now: UnixTime,
+    ) -> Result<Option<VideoId>, StoreError> {
+        let mut db = self.connections.lend().await?;
+        retried!(repeats::find_and_take(
+            &mut db,
+            &fingerprint,
+            now,
+            &self.process
+        ))
     }
 
     async fn find_job(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError> {

@@ -1,15 +1,21 @@
 //! Creates that came without an idempotency key: their fingerprints, until a later call names the job or it is too old
 //! to be repeated.
 //!
-//! Whether a create is a repeat is looked up with all else that speaks for or against it (`jobs`).
+//! Where there is a job to be made, whether its create is a repeat is looked up with all else that speaks for or against it
+//! (`jobs`).
 
 use filmgate_core::id::VideoId;
 use filmgate_core::repeat::{Answer, RetryCount, RetryCounts};
 use filmgate_core::time::UnixTime;
 use sqlx::postgres::PgConnection;
 
-use super::sql;
+use super::row::id;
+use super::{processes, sql};
 use crate::{Fingerprint, StoreError};
+
+/// A look has to be repeated where another request was faster. Nobody loses so often, and whoever does is judged once
+/// more by his create.
+const MOST_LOOKS: u32 = 10;
 
 impl Fingerprint {
     /// Whether the client says that it has tried before.
@@ -26,6 +32,38 @@ impl Fingerprint {
     pub(super) fn bit_if_it_says_so(&self) -> i64 {
         if self.says_so() { self.bit() } else { 0 }
     }
+}
+
+/// Takes a request for a repeat of the one that made the job it answers, if there is such a job. What another process is just
+/// making is not waited for.
+pub(super) async fn find_and_take(
+    db: &mut PgConnection,
+    fingerprint: &Fingerprint,
+    now: UnixTime,
+    process: &str,
+) -> Result<Option<VideoId>, StoreError> {
+    for _ in 0..MOST_LOOKS {
+        let (found, somebody_is_gone): (Option<String>, bool) =
+            sqlx::query_as(sql!("repeats/find"))
+                .bind(&fingerprint.digest[..])
+                .bind(now.minus(fingerprint.retry.reach()).millis())
+                .bind(fingerprint.bit_if_it_says_so())
+                .bind(processes::GONE_AFTER_SECONDS)
+                .fetch_one(&mut *db)
+                .await?;
+        if somebody_is_gone {
+            processes::bury_the_gone(db).await?;
+            continue;
+        }
+        let Some(video) = found else {
+            return Ok(None);
+        };
+        let video = id("a job's id", &video)?;
+        if take(db, video, fingerprint, process).await? {
+            return Ok(Some(video));
+        }
+    }
+    Ok(None)
 }
 
 /// Takes the create for a repeat of the request that made `video`: its answer is open again, and `process` gives it.

@@ -63,10 +63,10 @@ use self::row::JobRow;
 use self::work::{Change, Outcome};
 use self::writer::{Lane, Writer};
 use crate::{
-    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension, Found,
-    Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob, Places, Prune, Pruned,
-    Recorded, Store, StoreError, StoredKey, StoredPosting, StoredProviderKey, Success, UsageFilter,
-    UsageRow,
+    ActivityRow, Audit, Balances, Basis, Bound, Claim, Committed, Created, Deed, Dimension,
+    Fingerprint, Found, Heard, Inserted, Intake, ListJobs, Load, NewJob, Once, Page, ParkedJob,
+    Places, Prune, Pruned, Recorded, Store, StoreError, StoredKey, StoredPosting,
+    StoredProviderKey, Success, UsageFilter, UsageRow,
 };
 
 /// More than there are statements, so that none is ever prepared twice on a connection.
@@ -232,6 +232,16 @@ impl Store for SqliteStore {
     async fn create_job(&self, new: NewJob) -> Result<Created, StoreError> {
         let creation = Creation::encode(new)?;
         self.writer.run(Lane::New, move |db| creation.run(db)).await
+    }
+
+    async fn take_repeat(
+        &self,
+        fingerprint: Fingerprint,
+        now: UnixTime,
+    ) -> Result<Option<VideoId>, StoreError> {
+        self.writer
+            .run(Lane::New, move |db| repeats::take(db, &fingerprint, now))
+            .await
     }
 
     async fn find_job(&self, workspace: WorkspaceId, id: VideoId) -> Result<Found, StoreError> {

@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 
 use filmgate_core::job::Event;
+use filmgate_core::repeat::RetryCount;
 use filmgate_store::postgres::{Config, PostgresStore};
-use filmgate_store::{ListJobs, Order, Places, Store, StoreError};
+use filmgate_store::{Fingerprint, ListJobs, Order, Places, Store, StoreError};
 use filmgate_testbed::Cluster;
 use tokio::task::JoinSet;
 
@@ -207,6 +208,11 @@ async fn no_operation_of_daily_life_reads_a_whole_table() {
     let key = keep_key(store, workspace, unlimited()).await.key.id;
     for number in 0..60u8 {
         let at = START.plus(secs(u64::from(number)));
+        for retry in [0, 1].map(RetryCount) {
+            let digest = [number % 5; 32];
+            let fingerprint = Fingerprint { digest, retry };
+            store.take_repeat(fingerprint, at).await.unwrap();
+        }
         let video = Video::of(workspace).key(key).at(at).session(Some("s"));
         let mut job = video.sent_again(number % 3, 0).create(store).await;
         let bound = Video::of(workspace).at(at);

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use filmgate_core::id::{VideoId, WorkspaceId};
 use filmgate_core::job::Job;
 use filmgate_core::key::KeyTerms;
-use filmgate_core::repeat::Answer;
+use filmgate_core::repeat::{Answer, RetryCount};
 use filmgate_core::time::UnixTime;
-use filmgate_store::{Created, Found, Store};
+use filmgate_store::{Created, Fingerprint, Found, Store};
 use tokio::task::JoinSet;
 
 use crate::builders::*;
@@ -35,6 +35,9 @@ on_every_engine![
     another_fingerprint_never_matches,
     a_request_with_an_idempotency_key_repeats_nothing_and_is_repeated_by_nothing,
     a_job_is_found_whatever_has_become_of_it,
+    a_repeat_is_taken_before_there_is_a_job_as_a_create_would_take_it,
+    a_look_that_finds_no_repeat_leaves_nothing,
+    of_looks_and_creates_of_one_count_at_once_exactly_one_finds_the_job,
 ];
 
 /// The request of which the tests send repeats.
@@ -44,6 +47,15 @@ fn video(workspace: WorkspaceId, retry: u32) -> Video {
 
 async fn send(store: &dyn Store, video: Video) -> Created {
     store.create_job(video.build()).await.unwrap()
+}
+
+/// The same request, before there is a job to be made of it.
+async fn look(store: &dyn Store, retry: u32, now: UnixTime) -> Option<VideoId> {
+    let fingerprint = Fingerprint {
+        digest: [1; 32],
+        retry: RetryCount(retry),
+    };
+    store.take_repeat(fingerprint, now).await.unwrap()
 }
 
 fn found(job: &Job) -> Created {
@@ -365,4 +377,62 @@ async fn a_job_is_found_whatever_has_become_of_it(db: Database) {
         assert_eq!(again, found(&job), "{}", job.life.state.name());
         assert_eq!(find(store, &job).await, job);
     }
+}
+
+async fn a_repeat_is_taken_before_there_is_a_job_as_a_create_would_take_it(db: Database) {
+    let store = &*db.store;
+    let workspace = workspace(store).await;
+    let first = video(workspace, 0).create(store).await;
+    let id = Some(first.admission.id);
+    // A retry that says so finds it, once by each count, whichever way it comes.
+    assert_eq!(look(store, 1, START).await, id);
+    assert_eq!(look(store, 1, START).await, None);
+    let second = video(workspace, 1).create(store).await;
+    assert_eq!(send(store, video(workspace, 2)).await, found(&first));
+    assert_eq!(look(store, 2, START).await, Some(second.admission.id));
+    // One that says nothing finds it where the answer was lost, and opens that again.
+    assert_eq!(look(store, 0, START).await, None);
+    note(store, &first, Answer::Lost).await;
+    assert_eq!(look(store, 0, START.plus(secs(119))).await, id);
+    assert_eq!(look(store, 0, START.plus(secs(119))).await, None);
+    note(store, &first, Answer::Lost).await;
+    assert_eq!(look(store, 0, START.plus(secs(120))).await, None, "too old");
+    store
+        .acknowledge_job(workspace, first.admission.id)
+        .await
+        .unwrap();
+    assert_eq!(look(store, 0, START).await, None, "it was named");
+}
+
+async fn a_look_that_finds_no_repeat_leaves_nothing(db: Database) {
+    let store = &*db.store;
+    let workspace = workspace(store).await;
+    assert_eq!(look(store, 1, START).await, None);
+    let first = video(workspace, 1).create(store).await;
+    assert_eq!(look(store, 1, START).await, None);
+    assert_eq!(look(store, 0, START).await, None);
+    assert_eq!(send(store, video(workspace, 2)).await, found(&first));
+    assert_eq!(store.audit().await.unwrap().jobs, 1);
+}
+
+async fn of_looks_and_creates_of_one_count_at_once_exactly_one_finds_the_job(db: Database) {
+    let workspace = workspace(&*db.store).await;
+    let first = video(workspace, 0).create(&*db.store).await;
+    let mut tries = JoinSet::new();
+    for number in 0..16 {
+        let store = Arc::clone(&db.store);
+        let again = video(workspace, 1);
+        tries.spawn(async move {
+            match number % 2 {
+                0 => look(&*store, 1, START).await,
+                _ => match send(&*store, again).await {
+                    Created::Repeated(video) => Some(video),
+                    _ => None,
+                },
+            }
+        });
+    }
+    // Those that found nothing made further jobs of this count, which only other counts find.
+    let found: Vec<VideoId> = tries.join_all().await.into_iter().flatten().collect();
+    assert_eq!(found, [first.admission.id]);
 }
