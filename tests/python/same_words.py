@@ -15,6 +15,7 @@ import random
 import re
 import signal
 import struct
+import subprocess
 import sys
 import tempfile
 import zlib
@@ -37,18 +38,32 @@ def picture(width=320, height=180):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines, 0)) + chunk(b"IEND", b"")
 
 
+def clip(seconds):
+    """An MP4 of as many seconds."""
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        made_of = ["-f", "lavfi", "-i", f"testsrc=size=320x180:rate=10:duration={seconds}", "-c:v", "mpeg4"]
+        subprocess.run(["ffmpeg", "-v", "error", "-y", *made_of, file.name], check=True)
+        return pathlib.Path(file.name).read_bytes()
+
+
 ONE, OTHER = picture(), picture()
+CLIP, OTHER_CLIP = clip(5), clip(4)
 # More than a message may have.
 LARGE = picture(1300, 1000)
 
 
-def data_url(data):
-    return "data:image/png;base64," + base64.b64encode(data).decode()
+def data_url(data, kind="image/png"):
+    return f"data:{kind};base64," + base64.b64encode(data).decode()
 
 
-def given(role, data):
+def given(role, data, kind="image/png", **more):
     """An input of the gateway's."""
-    return {"type": "image_url", "role": role, "image_url": {"url": data_url(data)}}
+    place = kind.split("/")[0] + "_url"
+    return {"type": place, "role": role, place: {"url": data_url(data, kind)}} | more
+
+
+def clip_of(role, data, **more):
+    return given(role, data, "video/mp4", **more)
 
 
 class Vertex:
@@ -94,6 +109,10 @@ class Runway:
         for frame in order.get("prompt_image", []):
             if isinstance(frame["uri"], bytes):
                 frame["uri"] = account.client.uploads.create_ephemeral(file=("a.png", frame["uri"], "image/png")).uri
+        if "character" in order:
+            # It has no prompt.
+            account.client.character_performance.create(**order)
+            return
         kind = account.client.image_to_video if "prompt_image" in order else account.client.text_to_video
         kind.create(prompt_text=prompt, **order)
 
@@ -102,6 +121,7 @@ class Runway:
         return json.loads(re.sub(r"runway://\w+", "runway://…", json.dumps(fields, ensure_ascii=False)))
 
     frame = lambda position, data: {"uri": data_url(data), "position": position}
+    seen = lambda data, kind: {"type": kind.split("/")[0], "uri": data_url(data, kind)}
 
 
 # What is wished for: of the gateway, and of the vendor's client.
@@ -200,6 +220,41 @@ WISHES = {
                 "prompt_image": [Runway.frame("first", ONE), Runway.frame("last", OTHER)],
             },
         ),
+        "a performance of somebody in a picture": (
+            {
+                "model": "runway/act-two",
+                "aspect_ratio": "9:16",
+                "seed": 7,
+                "input_references": [given("reference", ONE, reference_type="character"), clip_of("source", CLIP)],
+                "provider_params": {
+                    "bodyControl": True,
+                    "expressionIntensity": 4,
+                    "contentModeration": {"publicFigureThreshold": "low"},
+                },
+            },
+            {
+                "model": "act_two",
+                "ratio": "720:1280",
+                "seed": 7,
+                "character": Runway.seen(ONE, "image/png"),
+                "reference": Runway.seen(CLIP, "video/mp4"),
+                "body_control": True,
+                "expression_intensity": 4,
+                "content_moderation": {"public_figure_threshold": "low"},
+            },
+        ),
+        "a performance of somebody in a clip": (
+            {
+                "model": "runway/act-two",
+                "input_references": [clip_of("reference", OTHER_CLIP), clip_of("source", CLIP)],
+            },
+            {
+                "model": "act_two",
+                "ratio": "1280:720",
+                "character": Runway.seen(OTHER_CLIP, "video/mp4"),
+                "reference": Runway.seen(CLIP, "video/mp4"),
+            },
+        ),
     },
 }
 
@@ -209,17 +264,20 @@ def told(vendor, record):
     return {
         "model": record["model"],
         "encoding": record["encoding"],
+        "prompt": record["prompt"],
         "files": files,
         "fields": vendor.plain(record["fields"]),
     }
 
 
 def compare(vendor, account, gateway, name, wish, wish_of_client):
-    ours, theirs = f"{name}, of the gateway", f"{name}, of the client"
-    vendor.create(account, theirs, **wish_of_client)
-    gateway.call("POST", "/v1/videos", vendor.model | wish | {"prompt": ours})
-    gateway.until(lambda: account.counts(ours)["accepted"] == 1, f"{vendor.name} takes {ours!r}")
-    expect(told(vendor, account.record(ours)), told(vendor, account.record(theirs)), "what was sent")
+    jobs = lambda: account.control("GET", "/jobs")
+    before = len(jobs())
+    vendor.create(account, name, **wish_of_client)
+    gateway.call("POST", "/v1/videos", vendor.model | wish | {"prompt": name})
+    gateway.until(lambda: len(jobs()) == before + 2, f"{vendor.name} takes {name!r}")
+    theirs, ours = jobs()[before:]
+    expect(told(vendor, ours), told(vendor, theirs), "what was sent")
 
 
 def configured(vendor, account, directory):

@@ -109,6 +109,30 @@ def uploaded(account):
             account.client.video_to_video.create(**order | wrong)
 
 
+def performed(account):
+    """A character, in a picture or in a clip, does what is seen in another clip."""
+    picture, clip = os.urandom(100_000), os.urandom(300_000)
+    uri = lambda kind, data: f"data:{kind};base64," + base64.b64encode(data).decode()
+    seen = {"type": "image", "uri": uri("image/png", picture)}
+    done = {"type": "video", "uri": uri("video/mp4", clip)}
+    told = {"ratio": "720:1280", "body_control": True, "expression_intensity": 4, "seed": 7}
+    task = account.client.character_performance.create(model="act_two", character=seen, reference=done, **told)
+    expect(task.estimated_cost.credits, 25, "estimate")
+    record = account.record("")
+    found = [(reference["field"], reference["content_type"], reference["sha256"]) for reference in record["references"]]
+    wanted = [("character", "image/png", picture), ("reference", "video/mp4", clip)]
+    expect(found, [(field, kind, hashlib.sha256(data).hexdigest()) for field, kind, data in wanted], "references")
+    fields = {name: record["fields"][name] for name in ("ratio", "bodyControl", "expressionIntensity", "seed")}
+    expect(fields, {"ratio": "720:1280", "bodyControl": True, "expressionIntensity": 4, "seed": 7}, "fields")
+    account.pass_seconds(RENDER_SECONDS)
+    expect(account.client.tasks.retrieve(task.id).cost.credits, 25, "cost")
+    order = {"model": "act_two", "character": {"type": "video", "uri": done["uri"]}, "reference": done}
+    account.client.character_performance.create(**order)
+    for wrong in [{"character": {"type": "audio", "uri": done["uri"]}}, {"reference": seen}, {"expression_intensity": 6}, {"ratio": "1920:1080"}]:
+        with raises(runwayml.BadRequestError):
+            account.client.character_performance.create(**order | wrong)
+
+
 def refused(account):
     """The client raises what it has for each status."""
     with account.client_with(api_key="key_wrong") as stranger, raises(runwayml.AuthenticationError):
@@ -171,6 +195,7 @@ SCENARIOS = {
     "a task that waits": queued,
     "pictures": with_pictures,
     "uploads": uploaded,
+    "performances": performed,
     "refusals": refused,
     "tasks that fail": failed,
     "a task that is deleted": deleted,

@@ -165,3 +165,106 @@ fn of_google(name: ProviderName, project: &Project, outside: Outside) -> Result<
         VERTEX_POLL_EVERY,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use filmgate_catalogue::{Catalogue, InputSlot, Pair};
+    use filmgate_core::facts::Mode;
+    use filmgate_core::provider::Proposal;
+    use filmgate_core::request::{Input, Request};
+    use filmgate_core::time::UnixTime;
+    use filmgate_providers::google_vertex::Site;
+    use filmgate_providers::runway;
+    use url::Url;
+
+    use super::*;
+
+    const NOW: UnixTime = UnixTime::from_seconds(1_795_420_800);
+
+    /// The adapter behind a vendor that the built-in catalogue knows; `None` where there is none yet.
+    fn adapter(vendor: &ProviderName) -> Option<Box<dyn Provider>> {
+        Some(match vendor.0.as_str() {
+            "runway" => {
+                let base = Url::parse(runway::BASE_URL).unwrap();
+                Box::new(Runway::new(vendor.clone(), &base))
+            }
+            "google-vertex" => {
+                let site = Site {
+                    project: "project".to_owned(),
+                    location: "us-central1".to_owned(),
+                    base_url: None,
+                    storage_uri: None,
+                };
+                Box::new(GoogleVertex::new(vendor.clone(), site))
+            }
+            _ => return None,
+        })
+    }
+
+    /// As many of a slot as it wants at least, and one where it wants none.
+    fn filled(slot: &InputSlot) -> impl Iterator<Item = Input> {
+        let input = Input {
+            reference_type: slot.reference_type.clone(),
+            bytes: 1000,
+            sha256: "0".repeat(64),
+            url: None,
+            duration_ms: Some(5000),
+            ..Input::at_url(slot.kind, slot.role, String::new())
+        };
+        std::iter::repeat_n(input, slot.min.max(1) as usize)
+    }
+
+    /// A plain order of `model` for every choice of slots.
+    fn orders(model: &filmgate_catalogue::Model, pair: &Pair) -> Vec<Request> {
+        let slots = &pair.capabilities.inputs;
+        let choices = 0..1_u32 << slots.len();
+        let order = |choice: u32| {
+            let mut request = Request::new(model.id.clone(), "a boat");
+            let chosen = slots.iter().enumerate();
+            let chosen = chosen.filter(|(at, _)| choice & (1 << at) != 0);
+            request.inputs = chosen.flat_map(|(_, slot)| filled(slot)).collect();
+            request
+        };
+        choices.map(order).collect()
+    }
+
+    #[test]
+    fn an_adapter_takes_whatever_the_catalogue_sells_of_its_vendor() {
+        let catalogue = Catalogue::built_in().unwrap();
+        let mut contradictions = Vec::new();
+        let sold = catalogue.models().iter().flat_map(|model| {
+            let alive = model.pairs.iter().filter(|pair| !pair.has_ended(NOW));
+            alive.map(move |pair| (model, pair))
+        });
+        for (model, pair) in sold {
+            let Some(adapter) = adapter(&pair.provider) else {
+                continue;
+            };
+            let mut had: BTreeSet<&str> = BTreeSet::new();
+            for request in orders(model, pair) {
+                let Ok(shape) = pair.capabilities.resolve(&request) else {
+                    continue;
+                };
+                had.insert(shape.mode.map_or("none", Mode::as_str));
+                let facts = pair.facts(&request, &shape);
+                let proposal = Proposal {
+                    native_model: pair.native_model(&facts),
+                    request: &request,
+                    shape: &shape,
+                };
+                if let Err(refusal) = adapter.check(proposal) {
+                    contradictions.push(format!("{}: {}: {refusal}", model.id, pair.provider));
+                }
+            }
+            let modes = pair.capabilities.modes.iter();
+            let missing = modes.filter(|mode| !had.contains(mode.as_str()));
+            contradictions.extend(missing.map(|mode| {
+                let mode = mode.as_str();
+                format!("{}: {}: nothing makes {mode}", model.id, pair.provider)
+            }));
+        }
+        assert!(contradictions.is_empty(), "{}", contradictions.join("\n"));
+    }
+}

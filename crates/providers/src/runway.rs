@@ -7,6 +7,8 @@
 //! Not verified, and taken on the safe side: that exhausted credits come as a 400 that says so, what 403 means, and what a
 //! task that was cancelled while it ran is charged (its estimate is taken to be).
 //!
+//! Aleph's keyframes are not spoken of: each is a picture and a second of the clip, and inputs have no seconds to be told with.
+//!
 //! An upload's file goes to an address that came out of an answer: that message has no credential.
 //!
 //! Not here: what a model can do and costs (`catalogue`).

@@ -37,12 +37,14 @@ pub(super) struct References {
     pub(super) audio: [bool; 3],
 }
 
-/// Which of the three ways of making a task.
+/// Which of the ways of making a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum From {
     Text,
     Image,
     Clip,
+    /// A character that does what somebody does in a clip.
+    Performance,
 }
 
 /// What one model takes.
@@ -51,6 +53,7 @@ pub(super) struct Model {
     pub(super) text: Option<Ratio>,
     pub(super) image: Option<Ratio>,
     pub(super) clip: Option<Clip>,
+    pub(super) performance: Option<Ratio>,
     pub(super) has_last_frame: bool,
     pub(super) has_sound_switch: bool,
     pub(super) references: References,
@@ -62,6 +65,7 @@ const PLAIN: Model = Model {
     text: Some(Ratio::Pixels),
     image: Some(Ratio::Pixels),
     clip: None,
+    performance: None,
     has_last_frame: true,
     has_sound_switch: false,
     references: References {
@@ -81,6 +85,12 @@ impl Model {
     pub(super) fn of(native_model: &str) -> Self {
         let begins = |beginning| native_model.starts_with(beginning);
         match native_model {
+            "act_two" => Self {
+                text: None,
+                image: None,
+                performance: Some(Ratio::Pixels),
+                ..PLAIN
+            },
             "aleph2" => Self {
                 text: None,
                 image: None,
@@ -206,6 +216,7 @@ impl Model {
             From::Text => self.text,
             From::Image => self.image,
             From::Clip => self.clip.map(|clip| clip.ratio),
+            From::Performance => self.performance,
         }
     }
 }
@@ -216,15 +227,22 @@ impl From {
             Self::Text => "/v1/text_to_video",
             Self::Image => "/v1/image_to_video",
             Self::Clip => "/v1/video_to_video",
+            Self::Performance => "/v1/character_performance",
         }
     }
 
-    /// Its place in [`References`].
-    pub(super) const fn at(self) -> usize {
+    /// A performance is seen and not told.
+    pub(super) const fn has_prompt(self) -> bool {
+        !matches!(self, Self::Performance)
+    }
+
+    /// Its place in [`References`]; a performance has its character and nothing else.
+    pub(super) const fn at(self) -> Option<usize> {
         match self {
-            Self::Text => 0,
-            Self::Image => 1,
-            Self::Clip => 2,
+            Self::Text => Some(0),
+            Self::Image => Some(1),
+            Self::Clip => Some(2),
+            Self::Performance => None,
         }
     }
 }

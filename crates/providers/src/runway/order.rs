@@ -27,25 +27,38 @@ const ASPECT_RATIOS: [(u32, u32); 8] = [
 const MODES: [&str; 3] = ["reference", "extend", "edit"];
 const EXPANSIONS: [&str; 3] = ["disabled", "balanced", "quality"];
 /// What is taken of `provider_params`, by the API's own names.
-const PASSED_ON: [&str; 3] = ["contentModeration", "mode", "promptExpansionMode"];
+const PASSED_ON: [&str; 5] = [
+    "bodyControl",
+    "contentModeration",
+    "expressionIntensity",
+    "mode",
+    "promptExpansionMode",
+];
+const EXPRESSION_INTENSITIES: std::ops::RangeInclusive<u64> = 1..=5;
 
 /// Refuses what only this API's rules can tell, and says which kind of task the rest is.
 pub(super) fn check(proposal: Proposal<'_>) -> Result<From, Refusal> {
     let request = proposal.request;
-    if request.prompt.trim().is_empty() {
+    for (at, input) in request.inputs.iter().enumerate() {
+        check_input(format!("input_references[{at}]"), input)?;
+    }
+    let from = kind(proposal)?;
+    if from.has_prompt() && request.prompt.trim().is_empty() {
         return Err(Refusal {
             field: "prompt".to_owned(),
             sent: "nothing".to_owned(),
             allowed: "a text; this provider needs one beside an image too".to_owned(),
         });
     }
-    for (at, input) in request.inputs.iter().enumerate() {
-        check_input(format!("input_references[{at}]"), input)?;
-    }
-    let from = kind(proposal)?;
     for (name, sent) in &request.provider_params {
         let word = |words: &[&str]| sent.as_str().is_some_and(|sent| words.contains(&sent));
         let (fits, allowed) = match name.as_str() {
+            "bodyControl" => (sent.is_boolean(), "true or false".to_owned()),
+            "expressionIntensity" => (
+                sent.as_u64()
+                    .is_some_and(|sent| EXPRESSION_INTENSITIES.contains(&sent)),
+                "a whole number from 1 to 5".to_owned(),
+            ),
             "contentModeration" => (
                 is_moderation(sent),
                 r#"{"publicFigureThreshold": "auto"} or {"publicFigureThreshold": "low"}"#
@@ -141,11 +154,16 @@ fn kind(proposal: Proposal<'_>) -> Result<From, Refusal> {
     let first = count(InputRole::FirstFrame, MediaKind::Image);
     let last = count(InputRole::LastFrame, MediaKind::Image);
     let sources = count(InputRole::Source, MediaKind::Video);
+    let of_a_clip = if model.performance.is_some() {
+        From::Performance
+    } else {
+        From::Clip
+    };
     let from = match (first, last, sources) {
         (0, 0, 0) => Some(From::Text),
         (1, 0, 0) => Some(From::Image),
         (1, 1, 0) if model.has_last_frame => Some(From::Image),
-        (0, 0, 1) => Some(From::Clip),
+        (0, 0, 1) => Some(of_a_clip),
         _ => None,
     };
     let Some(from) = from.filter(|from| model.ratio(*from).is_some()) else {
@@ -153,6 +171,7 @@ fn kind(proposal: Proposal<'_>) -> Result<From, Refusal> {
             (From::Text, "none"),
             (From::Image, "a first_frame"),
             (From::Clip, "a source"),
+            (From::Performance, "a source and a reference"),
         ];
         let mut allowed: Vec<&str> = ways
             .into_iter()
@@ -168,13 +187,16 @@ fn kind(proposal: Proposal<'_>) -> Result<From, Refusal> {
             allowed: allowed.join(", or "),
         });
     };
+    let Some(place) = from.at() else {
+        return one_character(inputs).map(|()| from);
+    };
     for (at, input) in inputs.iter().enumerate() {
         let takes = match input.kind {
             MediaKind::Image => model.references.images,
             MediaKind::Video => model.references.videos,
             MediaKind::Audio => model.references.audio,
         };
-        if input.role == InputRole::Reference && !takes[from.at()] {
+        if input.role == InputRole::Reference && !takes[place] {
             return Err(Refusal {
                 field: format!("input_references[{at}]"),
                 sent: format!("a reference of kind {}", input.kind.as_str()),
@@ -183,6 +205,25 @@ fn kind(proposal: Proposal<'_>) -> Result<From, Refusal> {
         }
     }
     Ok(from)
+}
+
+/// A performance is given to one character, seen in a picture or in a clip.
+fn one_character(inputs: &[Input]) -> Result<(), Refusal> {
+    let given = inputs
+        .iter()
+        .filter(|input| input.role == InputRole::Reference);
+    let kinds: Vec<&str> = given.map(|input| input.kind.as_str()).collect();
+    if matches!(kinds[..], ["image" | "video"]) {
+        return Ok(());
+    }
+    Err(Refusal {
+        field: "input_references".to_owned(),
+        sent: match kinds[..] {
+            [] => "no reference".to_owned(),
+            _ => format!("references of kind {}", kinds.join(", ")),
+        },
+        allowed: "one image or video as reference, the character,".to_owned(),
+    })
 }
 
 /// What a task of kind `from` is made of. `uploaded` has the addresses of the inputs that are there already.
@@ -194,8 +235,14 @@ pub(super) fn task(order: &Order, from: From, uploaded: &[Option<String>]) -> Bo
     let mut task = Map::new();
     let mut put = |name: &str, value: Value| task.insert(name.to_owned(), value);
     put("model", order.native_model.as_str().into());
-    put("promptText", request.prompt.as_str().into());
-    let has_seconds = clip.is_none_or(|clip| clip.has_seconds);
+    if from.has_prompt() {
+        put("promptText", request.prompt.as_str().into());
+    }
+    let has_seconds = match from {
+        From::Text | From::Image => true,
+        From::Clip => clip.is_none_or(|clip| clip.has_seconds),
+        From::Performance => false,
+    };
     if let Some(seconds) = order.shape.seconds.filter(|_| has_seconds) {
         put("duration", seconds.into());
     }
@@ -226,6 +273,12 @@ pub(super) fn task(order: &Order, from: From, uploaded: &[Option<String>]) -> Bo
             _ => inlined.data_url(at),
         };
         match (input.role, input.kind, clip) {
+            (InputRole::Source, ..) if from == From::Performance => {
+                put("reference", json!({"type": "video", "uri": uri}));
+            }
+            (_, kind, _) if from == From::Performance => {
+                put("character", json!({"type": kind.as_str(), "uri": uri}));
+            }
             (InputRole::FirstFrame, ..) => {
                 frames.insert(0, json!({"uri": uri, "position": "first"}));
             }

@@ -308,6 +308,53 @@ fn each_model_is_told_size_sound_and_files_in_its_own_words() {
 }
 
 #[test]
+fn a_performance_is_a_character_and_a_clip_and_has_no_prompt() {
+    let performance = order_of("act_two", 5, |request| {
+        request.prompt = "not told".into();
+        request.seed = Some(7);
+        for (name, value) in [
+            ("bodyControl", json!(true)),
+            ("expressionIntensity", json!(4)),
+        ] {
+            request.provider_params.insert(name.into(), value);
+        }
+        request.inputs = vec![clip(), picture(InputRole::Reference)];
+    });
+    let expected = as_the_sdk_sends("character_performance");
+    let created_of = ("/v1/character_performance".into(), expected);
+    assert_eq!(created(&performance), created_of);
+    let animated = order_of("act_two", 5, |request| {
+        request.prompt = String::new();
+        request.inputs = vec![
+            Input {
+                role: InputRole::Reference,
+                ..clip()
+            },
+            clip(),
+        ];
+    });
+    let (_, body) = created(&animated);
+    let video =
+        |at: usize| json!({"type": "video", "uri": format!("data:video/mp4;base64,<{at}>")});
+    assert_eq!(
+        (&body["character"], &body["reference"]),
+        (&video(0), &video(1))
+    );
+    for (name, value) in [
+        ("bodyControl", json!("yes")),
+        ("expressionIntensity", json!(6)),
+        ("expressionIntensity", json!(1.5)),
+    ] {
+        let order = order_of("act_two", 5, |request| {
+            request.provider_params.insert(name.into(), value);
+            request.inputs = vec![clip(), picture(InputRole::Reference)];
+        });
+        let refusal = adapter().check(order.proposal()).unwrap_err();
+        assert_eq!(refusal.field, format!("provider_params.{name}"));
+    }
+}
+
+#[test]
 fn what_a_model_does_not_make_is_not_bought() {
     let last = || {
         vec![
@@ -315,6 +362,7 @@ fn what_a_model_does_not_make_is_not_bought() {
             picture(InputRole::LastFrame),
         ]
     };
+    let references = || vec![picture(InputRole::Reference); 2];
     for (model, inputs) in [
         ("gen4_turbo", vec![]),
         ("gen4.5", last()),
@@ -326,6 +374,11 @@ fn what_a_model_does_not_make_is_not_bought() {
         ("seedance2", vec![clip(), clip()]),
         ("seedance2", vec![picture(InputRole::Mask)]),
         ("kling3.0_pro", vec![sound()]),
+        ("act_two", vec![]),
+        ("act_two", vec![clip()]),
+        ("act_two", vec![clip(), sound()]),
+        ("act_two", vec![picture(InputRole::Reference)]),
+        ("act_two", [vec![clip()], references()].concat()),
     ] {
         let order = order_of(model, 8, |request| request.inputs = inputs);
         let refusal = adapter().check(order.proposal()).expect_err(model);

@@ -1,4 +1,4 @@
-//! Runway's API for tasks: text, pictures and clips to video, uploads, organization.
+//! Runway's API for tasks: text, pictures, clips and performances to video, uploads, organization.
 //!
 //! What its Python SDK, runwayml 5.24.0, checks strictly holds here too: a task under way always tells `estimatedCost`, one
 //! that ended always tells `cost`.
@@ -8,7 +8,8 @@
 //! `content` of the output's link. `fail-moderation` is a `SAFETY.INPUT.TEXT`, which is not given back; any other failure is an
 //! `INTERNAL`. A link lasts as long as its task does.
 //!
-//! Two models of its partners' stand for all others: `seedance2`, which takes everything, and `aleph2`, which edits clips.
+//! Two models of its partners' stand for all others: `seedance2`, which takes everything, and `aleph2`, which edits clips. A
+//! performance has no prompt, so that nothing but [standing faults](Emulator::set_faults) can go wrong with one.
 //!
 //! Not here: the adapter that speaks to such a server (`providers`).
 

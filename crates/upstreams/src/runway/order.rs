@@ -21,14 +21,16 @@ pub enum Model {
     Veo31Fast,
     Seedance2,
     Aleph2,
+    ActTwo,
 }
 
-/// Which of the three ways of making a task.
+/// Which of the ways of making a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum From {
     Text,
     Image,
     Clip,
+    Performance,
 }
 
 /// One create, understood.
@@ -44,13 +46,14 @@ pub struct Order {
 }
 
 impl Model {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Gen45,
         Self::Gen4Turbo,
         Self::Veo31,
         Self::Veo31Fast,
         Self::Seedance2,
         Self::Aleph2,
+        Self::ActTwo,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -61,6 +64,7 @@ impl Model {
             Self::Veo31Fast => "veo3.1_fast",
             Self::Seedance2 => "seedance2",
             Self::Aleph2 => "aleph2",
+            Self::ActTwo => "act_two",
         }
     }
 
@@ -68,7 +72,7 @@ impl Model {
     pub const fn credits_a_second(self, audio: bool) -> u32 {
         match (self, audio) {
             (Self::Gen45, _) => 12,
-            (Self::Gen4Turbo, _) => 5,
+            (Self::Gen4Turbo | Self::ActTwo, _) => 5,
             (Self::Veo31, true) => 40,
             (Self::Veo31, false) => 20,
             (Self::Veo31Fast, true) => 15,
@@ -88,10 +92,11 @@ impl Model {
 
     const fn makes(self, from: From) -> bool {
         match self {
-            Self::Gen45 | Self::Veo31 | Self::Veo31Fast => !matches!(from, From::Clip),
+            Self::Gen45 | Self::Veo31 | Self::Veo31Fast => matches!(from, From::Text | From::Image),
             Self::Gen4Turbo => matches!(from, From::Image),
-            Self::Seedance2 => true,
+            Self::Seedance2 => !matches!(from, From::Performance),
             Self::Aleph2 => matches!(from, From::Clip),
+            Self::ActTwo => matches!(from, From::Performance),
         }
     }
 
@@ -100,7 +105,7 @@ impl Model {
         match self {
             Self::Seedance2 => Some("promptVideo"),
             Self::Aleph2 => Some("videoUri"),
-            Self::Gen45 | Self::Gen4Turbo | Self::Veo31 | Self::Veo31Fast => None,
+            Self::Gen45 | Self::Gen4Turbo | Self::Veo31 | Self::Veo31Fast | Self::ActTwo => None,
         }
     }
 
@@ -112,7 +117,12 @@ impl Model {
             "seed" => !self.is_veo(),
             "contentModeration" => !self.has_sound_switch(),
             "promptImage" => from == From::Image,
-            "ratio" | "duration" => self != Self::Aleph2,
+            "promptText" => self != Self::ActTwo,
+            "ratio" => self != Self::Aleph2,
+            "duration" => !matches!(self, Self::Aleph2 | Self::ActTwo),
+            "character" | "reference" | "bodyControl" | "expressionIntensity" => {
+                self == Self::ActTwo
+            }
             "targetAspectRatio" => self == Self::Aleph2,
             "references" | "referenceVideos" => self == Self::Seedance2 && from != From::Image,
             "referenceAudio" => self == Self::Seedance2,
@@ -123,7 +133,9 @@ impl Model {
     fn takes_seconds(self, seconds: u64) -> bool {
         match self {
             Self::Veo31 | Self::Veo31Fast => matches!(seconds, 4 | 6 | 8),
-            Self::Gen45 | Self::Gen4Turbo | Self::Aleph2 => (2..=10).contains(&seconds),
+            Self::Gen45 | Self::Gen4Turbo | Self::Aleph2 | Self::ActTwo => {
+                (2..=10).contains(&seconds)
+            }
             Self::Seedance2 => (4..=15).contains(&seconds),
         }
     }
@@ -133,8 +145,8 @@ impl Model {
         wide || match self {
             Self::Veo31 | Self::Veo31Fast => matches!(ratio, "1920:1080" | "1080:1920"),
             Self::Seedance2 => matches!(ratio, "960:960" | "1920:1080" | "1080:1920"),
-            Self::Gen45 | Self::Gen4Turbo | Self::Aleph2 => {
-                from == From::Image
+            Self::Gen45 | Self::Gen4Turbo | Self::Aleph2 | Self::ActTwo => {
+                matches!(from, From::Image | From::Performance)
                     && matches!(ratio, "1104:832" | "960:960" | "832:1104" | "1584:672")
             }
         }
@@ -159,25 +171,36 @@ impl Order {
             .filter(|model| model.makes(from))
             .ok_or_else(|| Refusal::field("model", format!("{named:?} is no model for this")))?;
         for field in fields.keys() {
-            let common = ["model", "promptText"];
-            if !common.contains(&field.as_str()) && !model.knows(from, field) {
+            if field != "model" && !model.knows(from, field) {
                 return Err(Refusal::field(field.clone(), "the model has no such field"));
             }
         }
-        let prompt = text("promptText")?;
+        let prompt = match from {
+            From::Text | From::Image | From::Clip => text("promptText")?,
+            From::Performance => "",
+        };
         if prompt.encode_utf16().count() > LONGEST_PROMPT_UNITS {
             return Err(Refusal::field("promptText", "it is too long"));
         }
-        let (size, seconds) = if model.knows(from, "ratio") {
-            let ratio = text("ratio")?;
-            (
-                size_of(model, from, ratio)?,
-                seconds_of(model, fields.get("duration"))?,
-            )
+        // As large and as long as a clip that nobody looks into, where nothing is said.
+        let has_ratio = model != Model::ActTwo || fields.contains_key("ratio");
+        let size = if model.knows(from, "ratio") && has_ratio {
+            size_of(model, from, text("ratio")?)?
         } else {
-            // As large and as long as a clip that nobody looks into.
-            (FrameSize::new(1280, 720), CLIP_SECONDS)
+            FrameSize::new(1280, 720)
         };
+        let seconds = if model.knows(from, "duration") {
+            seconds_of(model, fields.get("duration"))?
+        } else {
+            CLIP_SECONDS
+        };
+        if fields.get("bodyControl").is_some_and(|on| !on.is_boolean()) {
+            return Err(Refusal::field("bodyControl", "true or false is taken"));
+        }
+        let intensity = fields.get("expressionIntensity").map(Value::as_u64);
+        if intensity.is_some_and(|it| !it.is_some_and(|it| (1..=5).contains(&it))) {
+            return Err(Refusal::field("expressionIntensity", "1 to 5 is taken"));
+        }
         if let Some(seed) = fields.get("seed")
             && seed.as_u64().is_none_or(|seed| seed > u64::from(u32::MAX))
         {
@@ -195,6 +218,7 @@ impl Order {
                 let field = model.clip().expect("it makes tasks of clips");
                 vec![file(field, "video/", text(field)?, uploads)?]
             }
+            From::Performance => performance(&fields, uploads)?,
         };
         for (field, kind) in [
             ("references", "image/"),
@@ -255,6 +279,23 @@ fn pictures(
         .into_iter()
         .map(|(position, uri)| file(position, "image/", uri, uploads))
         .collect()
+}
+
+/// Whoever is to do it, in a picture or a clip, and the clip of what is to be done.
+fn performance(fields: &Map<String, Value>, uploads: &Uploads) -> Result<Vec<Reference>, Refusal> {
+    let media = |name: &'static str, kinds: &[&str]| {
+        let text = |part: &str| fields.get(name)?.get(part)?.as_str();
+        match (text("type"), text("uri")) {
+            (Some(kind), Some(uri)) if kinds.contains(&kind) => {
+                file(name, &format!("{kind}/"), uri, uploads)
+            }
+            _ => Err(Refusal::field(name, "a type and a uri are required")),
+        }
+    };
+    Ok(vec![
+        media("character", &["image", "video"])?,
+        media("reference", &["video"])?,
+    ])
 }
 
 /// A file of this kind: in a `data:` address, uploaded before, or anywhere behind https.

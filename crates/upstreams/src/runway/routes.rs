@@ -29,6 +29,7 @@ pub(crate) fn router(emulator: &Emulator) -> Router<Emulator> {
         .route("/text_to_video", post(text_to_video))
         .route("/image_to_video", post(image_to_video))
         .route("/video_to_video", post(video_to_video))
+        .route("/character_performance", post(character_performance))
         .route("/uploads", post(place))
         .route("/tasks/{id}", get(poll).delete(delete))
         .route("/organization", get(organization))
@@ -80,6 +81,13 @@ async fn video_to_video(
     fields: Result<Json<Map<String, Value>>, axum::extract::rejection::JsonRejection>,
 ) -> Response {
     submit(&emulator, From::Clip, fields).await
+}
+
+async fn character_performance(
+    State(emulator): State<Emulator>,
+    fields: Result<Json<Map<String, Value>>, axum::extract::rejection::JsonRejection>,
+) -> Response {
+    submit(&emulator, From::Performance, fields).await
 }
 
 /// A place for a file, which whoever knows it may fill.
