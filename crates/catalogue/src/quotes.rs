@@ -262,6 +262,21 @@ fn by_the_credit() {
 }
 
 #[test]
+fn an_extension_on_vertex_is_seven_seconds() {
+    let extended = priced("google/veo-3.1", "google-vertex", |request| {
+        made_of(request, MediaKind::Video, InputRole::Source, 1);
+    });
+    assert_eq!(extended.shape.seconds, Some(7));
+    assert_eq!(extended.quote(), 2_800_000_000);
+    let seven = order("google/veo-3.1", |request| request.duration = Some(7));
+    let model = built_in().find(&seven.model).unwrap();
+    let mut pairs = model.pairs.iter();
+    let vertex = pairs.find(|pair| pair.provider.0 == "google-vertex");
+    let refusals = vertex.unwrap().capabilities.resolve(&seven).unwrap_err();
+    assert_eq!(refusals[0].field, "duration");
+}
+
+#[test]
 fn by_what_the_provider_says_it_cost() {
     let veo = priced("google/veo-3.1-fast", "openrouter", |request| {
         shaped(request, 8, "1080p");
