@@ -66,8 +66,8 @@ pub(super) fn check(proposal: Proposal<'_>) -> Result<From, Refusal> {
             ),
             "mode" => (word(&MODES), MODES.join(", ")),
             "promptExpansionMode" => (word(&EXPANSIONS), EXPANSIONS.join(", ")),
-            // What the catalogue does not list never comes this far, and none of it is sent.
-            _ => continue,
+            // An operator may have declared a model that takes more.
+            _ => (false, format!("{} alone", PASSED_ON.join(", "))),
         };
         if !fits {
             return Err(Refusal {
@@ -313,11 +313,12 @@ fn said(order: &Order, ratio: Ratio) -> Vec<(&'static str, String)> {
     };
     let resolution = || {
         let asked = order.request.resolution.clone();
-        asked.or_else(|| {
-            Some(match size?.width.min(size?.height) {
-                1440 => "2k".to_owned(),
-                side => format!("{side}p"),
-            })
+        let name = asked.or_else(|| Some(format!("{}p", size?.width.min(size?.height))))?;
+        // The name it has here.
+        Some(if name == "1440p" {
+            "2k".to_owned()
+        } else {
+            name
         })
     };
     let fields = match ratio {

@@ -308,6 +308,16 @@ fn each_model_is_told_size_sound_and_files_in_its_own_words() {
 }
 
 #[test]
+fn a_resolution_is_said_by_the_name_it_has_there() {
+    for (asked, name) in [("1440p", "2k"), ("768p", "768p")] {
+        let order = order_of("hailuo3", 8, |request| {
+            request.resolution = Some(asked.into());
+        });
+        assert_eq!(created(&order).1["resolution"], name);
+    }
+}
+
+#[test]
 fn a_performance_is_a_character_and_a_clip_and_has_no_prompt() {
     let performance = order_of("act_two", 5, |request| {
         request.prompt = "not told".into();
@@ -536,6 +546,11 @@ fn what_only_this_api_refuses_is_refused_before_money_moves() {
         request.provider_params.insert(name, json!("invent"));
     };
     assert_eq!(refused(mode), Err("provider_params.mode".into()));
+    let unknown = |request: &mut VideoRequest| {
+        let name = "cfgScale".to_owned();
+        request.provider_params.insert(name, json!(0.5));
+    };
+    assert_eq!(refused(unknown), Err("provider_params.cfgScale".into()));
     for (level, taken) in [("low", true), ("auto", true), ("none", false)] {
         let order = order_of("gen4.5", 5, |request| {
             let name = "contentModeration".to_owned();
