@@ -18,6 +18,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import wave
 import zlib
 
 from google.genai import types
@@ -46,7 +47,18 @@ def clip(seconds):
         return pathlib.Path(file.name).read_bytes()
 
 
-ONE, OTHER = picture(), picture()
+def sound(seconds):
+    """A WAV of silence."""
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        with wave.open(file.name, "wb") as silence:
+            silence.setnchannels(1)
+            silence.setsampwidth(2)
+            silence.setframerate(8000)
+            silence.writeframes(bytes(2 * 8000 * seconds))
+        return pathlib.Path(file.name).read_bytes()
+
+
+ONE, OTHER, SOUND = picture(), picture(), sound(3)
 CLIP, OTHER_CLIP = clip(5), clip(4)
 # More than a message may have.
 LARGE = picture(1300, 1000)
@@ -78,6 +90,8 @@ class Vertex:
         key.write_text(json.dumps(told["service_account"]))
         return {"base_url": told["base_url"], "credentials": str(key)}
 
+    declared = []
+
     @staticmethod
     def create(account, prompt, **config):
         settled = {"duration_seconds": 8, "number_of_videos": 1, "aspect_ratio": "16:9", "resolution": "720p"}
@@ -88,10 +102,19 @@ class Vertex:
         fields = json.loads(json.dumps(fields))
         for reference in fields["instances"][0].get("referenceImages", []):
             reference["referenceType"] = reference["referenceType"].lower()
+        for name in ("compressionQuality", "resizeMode", "personGeneration"):
+            if name in fields["parameters"]:
+                fields["parameters"][name] = fields["parameters"][name].lower()
         return fields
 
     image = lambda data: types.Image(image_bytes=data, mime_type="image/png")
     reference = lambda data: types.VideoGenerationReferenceImage(image=Vertex.image(data), reference_type="ASSET")
+
+
+def of_runway(native_model, *sizes, **more):
+    """A model of Runway's partners that the catalogue has not, as an operator declares it."""
+    plain = {"durations": [5], "sizes": list(sizes), "first_frame": True}
+    return {"id": f"partner/{native_model}", "native_model_id": native_model} | plain | more
 
 
 class Runway:
@@ -104,6 +127,20 @@ class Runway:
     def section(told, _directory):
         return {"base_url": told["base_url"], "api_key": upstream_runway.KEY}
 
+    declared = [
+        of_runway("gemini_omni_flash_1.1", "1920x1080"),
+        of_runway("grok_imagine_1_5", "1920x1080"),
+        of_runway("grok_imagine_1_5_lite", "848x480"),
+        of_runway("h3_max", "1366x768", passthrough=["promptExpansionMode"]),
+        of_runway("hailuo3", "1366x768", "2560x1440"),
+        of_runway("kling2.5_turbo_pro", "1280x720"),
+        of_runway("kling3.0_standard", "1280x720", audio="toggle"),
+        of_runway("klingO3_pro", "1920x1080", audio="toggle"),
+        of_runway("kling_4", "1280x720"),
+        of_runway("seedance2_5", "1280x720", audio="toggle"),
+        of_runway("wan3", "1280x720", audio="toggle"),
+    ]
+
     @staticmethod
     def create(account, prompt, **order):
         for frame in order.get("prompt_image", []):
@@ -113,7 +150,9 @@ class Runway:
             # It has no prompt.
             account.client.character_performance.create(**order)
             return
-        kind = account.client.image_to_video if "prompt_image" in order else account.client.text_to_video
+        client = account.client
+        kinds = {"prompt_image": client.image_to_video, "prompt_video": client.video_to_video, "video_uri": client.video_to_video}
+        kind = next((kind for field, kind in kinds.items() if field in order), client.text_to_video)
         kind.create(prompt_text=prompt, **order)
 
     @staticmethod
@@ -121,7 +160,22 @@ class Runway:
         return json.loads(re.sub(r"runway://\w+", "runway://…", json.dumps(fields, ensure_ascii=False)))
 
     frame = lambda position, data: {"uri": data_url(data), "position": position}
+    uri = lambda data, kind="image/png": {"uri": data_url(data, kind)}
     seen = lambda data, kind: {"type": kind.split("/")[0], "uri": data_url(data, kind)}
+
+
+def partner(native_model, wish, **order):
+    """A wish of a declared model, and the order of the client's; both by text alone."""
+    return {"model": f"partner/{native_model}"} | wish, {"model": native_model, "duration": 5} | order
+
+
+def with_picture(native_model, wish, **order):
+    wish = wish | {"input_references": [given("first_frame", ONE)]}
+    return partner(native_model, wish, prompt_image=[Runway.frame("first", ONE)], **order)
+
+
+def only_runway(model, wish):
+    return {"model": model, "provider": {"only": ["runway"]}} | wish
 
 
 # What is wished for: of the gateway, and of the vendor's client.
@@ -147,6 +201,19 @@ WISHES = {
         "references": (
             {"input_references": [given("reference", ONE), given("reference", OTHER)]},
             {"reference_images": [Vertex.reference(ONE), Vertex.reference(OTHER)]},
+        ),
+        "persons": ({"person_generation": "dont_allow"}, {"person_generation": "dont_allow"}),
+        "a better prompt": ({"enhance_prompt": True}, {"enhance_prompt": True}),
+        "the prompt as it is": ({"enhance_prompt": False}, {"enhance_prompt": False}),
+        "a frame that is cropped": (
+            {"input_references": [given("first_frame", ONE)], "resize_mode": "crop"},
+            {"image": Vertex.image(ONE), "resize_mode": "CROP"},
+        ),
+        "the best quality": ({"compression_quality": 100}, {"compression_quality": "LOSSLESS"}),
+        "a smaller file": ({"compression_quality": 50}, {"compression_quality": "OPTIMIZED"}),
+        "an extension": (
+            {"input_references": [clip_of("source", CLIP)]},
+            {"video": types.Video(video_bytes=CLIP, mime_type="video/mp4"), "duration_seconds": 7},
         ),
     },
     Runway: {
@@ -220,6 +287,176 @@ WISHES = {
                 "prompt_image": [Runway.frame("first", ONE), Runway.frame("last", OTHER)],
             },
         ),
+        "a negative prompt and a seed": (
+            only_runway("google/veo-3.1", {"negative_prompt": "blur", "seed": 7}),
+            {"model": "veo3.1", "ratio": "1280:720", "duration": 8, "audio": True, "negative_prompt": "blur", "seed": 7},
+        ),
+        "references of every kind": (
+            only_runway(
+                "bytedance/seedance-2.0",
+                {
+                    "seed": 7,
+                    "input_references": [
+                        given("reference", ONE),
+                        given("reference", OTHER),
+                        clip_of("reference", CLIP),
+                        given("reference", SOUND, "audio/wav"),
+                    ],
+                },
+            ),
+            {
+                "model": "seedance2",
+                "ratio": "1280:720",
+                "duration": 5,
+                "audio": True,
+                "seed": 7,
+                "references": [Runway.uri(ONE), Runway.uri(OTHER)],
+                "reference_videos": [Runway.seen(CLIP, "video/mp4")],
+                "reference_audio": [Runway.seen(SOUND, "audio/wav")],
+            },
+        ),
+        "frames and a sound": (
+            only_runway(
+                "bytedance/seedance-2.0",
+                {
+                    "resolution": "1080p",
+                    "aspect_ratio": "9:16",
+                    "input_references": [
+                        given("first_frame", ONE),
+                        given("last_frame", OTHER),
+                        given("reference", SOUND, "audio/wav"),
+                    ],
+                },
+            ),
+            {
+                "model": "seedance2",
+                "ratio": "1080:1920",
+                "duration": 5,
+                "audio": True,
+                "prompt_image": [Runway.frame("first", ONE), Runway.frame("last", OTHER)],
+                "reference_audio": [Runway.seen(SOUND, "audio/wav")],
+            },
+        ),
+        "a clip and references": (
+            only_runway(
+                "bytedance/seedance-2.0",
+                {
+                    "duration": 4,
+                    "generate_audio": False,
+                    "input_references": [
+                        clip_of("source", CLIP),
+                        given("reference", ONE),
+                        clip_of("reference", OTHER_CLIP),
+                        given("reference", SOUND, "audio/wav"),
+                    ],
+                },
+            ),
+            {
+                "model": "seedance2",
+                "ratio": "1280:720",
+                "duration": 4,
+                "audio": False,
+                "prompt_video": data_url(CLIP, "video/mp4"),
+                "references": [Runway.uri(ONE)],
+                "reference_videos": [Runway.seen(OTHER_CLIP, "video/mp4")],
+                "reference_audio": [Runway.seen(SOUND, "audio/wav")],
+            },
+        ),
+        "seedance fast": (
+            only_runway("bytedance/seedance-2.0-fast", {"resolution": "480p"}),
+            {"model": "seedance2_fast", "ratio": "864:496", "duration": 5, "audio": True},
+        ),
+        "seedance mini": (
+            only_runway("bytedance/seedance-2.0-mini", {"aspect_ratio": "21:9", "seed": 7}),
+            {"model": "seedance2_mini", "ratio": "1470:630", "duration": 5, "audio": True, "seed": 7},
+        ),
+        "aleph": (
+            {"model": "runway/aleph-2", "input_references": [clip_of("source", CLIP)]},
+            {"model": "aleph2", "video_uri": data_url(CLIP, "video/mp4")},
+        ),
+        "aleph, with all it takes": (
+            {
+                "model": "runway/aleph-2",
+                "aspect_ratio": "21:9",
+                "seed": 7,
+                "input_references": [clip_of("source", CLIP)],
+                "provider_params": {"contentModeration": {"publicFigureThreshold": "auto"}},
+            },
+            {
+                "model": "aleph2",
+                "video_uri": data_url(CLIP, "video/mp4"),
+                "target_aspect_ratio": "21:9",
+                "seed": 7,
+                "content_moderation": {"public_figure_threshold": "auto"},
+            },
+        ),
+        "omni": (
+            only_runway("google/gemini-omni-flash", {"aspect_ratio": "9:16"}),
+            {"model": "gemini_omni_flash", "ratio": "720:1280", "duration": 5},
+        ),
+        "omni, of a picture": (
+            only_runway("google/gemini-omni-flash", {"input_references": [given("first_frame", ONE)]}),
+            {
+                "model": "gemini_omni_flash",
+                "ratio": "1280:720",
+                "duration": 5,
+                "prompt_image": [Runway.frame("first", ONE)],
+            },
+        ),
+        "omni, of a clip": (
+            only_runway(
+                "google/gemini-omni-flash",
+                {"input_references": [clip_of("source", CLIP), given("reference", ONE)]},
+            ),
+            {
+                "model": "gemini_omni_flash",
+                "video_uri": data_url(CLIP, "video/mp4"),
+                "references": [Runway.uri(ONE)],
+            },
+        ),
+        "omni 1.1": partner("gemini_omni_flash_1.1", {}, ratio="1920:1080"),
+        "happyhorse": (
+            only_runway("alibaba/happyhorse-1.0", {"resolution": "1080p", "aspect_ratio": "4:3"}),
+            {"model": "happyhorse_1_0", "ratio": "1662:1248", "duration": 5},
+        ),
+        "happyhorse, of a picture": (
+            only_runway(
+                "alibaba/happyhorse-1.0",
+                {"resolution": "1080p", "input_references": [given("first_frame", ONE)]},
+            ),
+            {
+                "model": "happyhorse_1_0",
+                "resolution": "1080p",
+                "duration": 5,
+                "prompt_image": [Runway.frame("first", ONE)],
+            },
+        ),
+        "grok": partner("grok_imagine_1_5", {}, ratio="16:9", resolution="1080p"),
+        "grok, of a picture": with_picture("grok_imagine_1_5", {}, resolution="1080p"),
+        "grok lite": partner("grok_imagine_1_5_lite", {}, ratio="848:480"),
+        "grok lite, of a picture": with_picture("grok_imagine_1_5_lite", {}, ratio="auto_480p"),
+        "h3": partner(
+            "h3_max",
+            {"provider_params": {"promptExpansionMode": "quality"}},
+            resolution="768p",
+            prompt_expansion_mode="quality",
+        ),
+        "h3, of a picture": with_picture("h3_max", {}, resolution="768p"),
+        "hailuo": partner("hailuo3", {}, ratio="16:9", resolution="768p"),
+        "hailuo, in its larger size": partner("hailuo3", {"size": "2560x1440"}, ratio="16:9", resolution="2k"),
+        "hailuo, in the resolution": partner("hailuo3", {"resolution": "1440p"}, ratio="16:9", resolution="2k"),
+        "hailuo, of a picture": with_picture("hailuo3", {}, ratio="16:9", resolution="768p"),
+        "kling 2.5": partner("kling2.5_turbo_pro", {}, ratio="1280:720"),
+        "kling 2.5, of a picture": with_picture("kling2.5_turbo_pro", {}),
+        "kling 3": partner("kling3.0_standard", {"generate_audio": True}, ratio="1280:720", audio=True),
+        "kling O3": partner("klingO3_pro", {"generate_audio": False}, ratio="1920:1080", audio=False),
+        "kling O3, of a picture": with_picture(
+            "klingO3_pro", {"generate_audio": True}, ratio="1920:1080", audio=True
+        ),
+        "kling 4": partner("kling_4", {}, ratio="1280:720"),
+        "kling 4, of a picture": with_picture("kling_4", {}, ratio="auto_720p"),
+        "seedance 2.5": partner("seedance2_5", {"generate_audio": True}, ratio="1280:720", audio=True),
+        "wan": partner("wan3", {"generate_audio": False}, ratio="1280:720", audio=False),
         "a performance of somebody in a picture": (
             {
                 "model": "runway/act-two",
@@ -283,6 +520,9 @@ def compare(vendor, account, gateway, name, wish, wish_of_client):
 def configured(vendor, account, directory):
     lines = ["[security]", 'allow_private_networks = ["127.0.0.0/8"]', f"[providers.{vendor.name}]"]
     lines += [f"{key} = {json.dumps(value)}" for key, value in vendor.section(account.told, directory).items()]
+    for model in vendor.declared:
+        lines.append(f"[[providers.{vendor.name}.models]]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in model.items()]
     (directory / "filmgate.toml").write_text("\n".join(lines))
 
 

@@ -8,7 +8,7 @@
 //! `content` of the output's link. `fail-moderation` is a `SAFETY.INPUT.TEXT`, which is not given back; any other failure is an
 //! `INTERNAL`. A link lasts as long as its task does.
 //!
-//! Two models of its partners' stand for all others: `seedance2`, which takes everything, and `aleph2`, which edits clips. A
+//! The fields of Runway's own models, of Veo and of `seedance2` are judged; of other partners' models only prompt and files are. A
 //! performance has no prompt, so that nothing but [standing faults](Emulator::set_faults) can go wrong with one.
 //!
 //! Not here: the adapter that speaks to such a server (`providers`).

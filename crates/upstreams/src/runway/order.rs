@@ -11,6 +11,28 @@ use crate::sent::{self, Encoding, Reference};
 
 const LONGEST_PROMPT_UNITS: usize = 1000;
 const CLIP_SECONDS: u32 = 5;
+/// Partners' models: of their fields only the files are judged.
+const PARTNERS: [&str; 19] = [
+    "gemini_omni_flash",
+    "gemini_omni_flash_1.1",
+    "grok_imagine_1_5",
+    "grok_imagine_1_5_lite",
+    "h3_max",
+    "hailuo3",
+    "happyhorse_1_0",
+    "kling2.5_turbo_pro",
+    "kling3.0_pro",
+    "kling3.0_standard",
+    "klingO3_4k",
+    "klingO3_pro",
+    "klingO3_standard",
+    "kling_4",
+    "seedance2_5",
+    "seedance2_fast",
+    "seedance2_mini",
+    "wan3",
+    "wan3_prime",
+];
 
 /// A model, and what it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +44,8 @@ pub enum Model {
     Seedance2,
     Aleph2,
     ActTwo,
+    /// One of the partners', by its name.
+    Partner(&'static str),
 }
 
 /// Which of the ways of making a task.
@@ -65,7 +89,16 @@ impl Model {
             Self::Seedance2 => "seedance2",
             Self::Aleph2 => "aleph2",
             Self::ActTwo => "act_two",
+            Self::Partner(name) => name,
         }
+    }
+
+    fn find(name: &str) -> Option<Self> {
+        let mut own = Self::ALL.into_iter();
+        own.find(|model| model.as_str() == name).or_else(|| {
+            let mut partners = PARTNERS.into_iter();
+            partners.find(|partner| *partner == name).map(Self::Partner)
+        })
     }
 
     /// What a second of output costs, in credits.
@@ -78,7 +111,7 @@ impl Model {
             (Self::Veo31Fast, true) => 15,
             (Self::Veo31Fast, false) => 10,
             (Self::Seedance2, _) => 36,
-            (Self::Aleph2, _) => 15,
+            (Self::Aleph2 | Self::Partner(_), _) => 15,
         }
     }
 
@@ -87,34 +120,41 @@ impl Model {
     }
 
     const fn has_sound_switch(self) -> bool {
-        self.is_veo() || matches!(self, Self::Seedance2)
+        self.is_veo() || matches!(self, Self::Seedance2 | Self::Partner(_))
     }
 
     const fn makes(self, from: From) -> bool {
         match self {
             Self::Gen45 | Self::Veo31 | Self::Veo31Fast => matches!(from, From::Text | From::Image),
             Self::Gen4Turbo => matches!(from, From::Image),
-            Self::Seedance2 => !matches!(from, From::Performance),
+            Self::Seedance2 | Self::Partner(_) => !matches!(from, From::Performance),
             Self::Aleph2 => matches!(from, From::Clip),
             Self::ActTwo => matches!(from, From::Performance),
         }
     }
 
     /// Which field has the clip that a task is made of.
-    const fn clip(self) -> Option<&'static str> {
+    fn clip(self) -> Option<&'static str> {
         match self {
             Self::Seedance2 => Some("promptVideo"),
             Self::Aleph2 => Some("videoUri"),
+            Self::Partner("gemini_omni_flash" | "gemini_omni_flash_1.1" | "kling_4") => {
+                Some("videoUri")
+            }
+            Self::Partner(_) => Some("promptVideo"),
             Self::Gen45 | Self::Gen4Turbo | Self::Veo31 | Self::Veo31Fast | Self::ActTwo => None,
         }
     }
 
     /// The fields it takes for such a task, beside those that every model does.
     fn knows(self, from: From, field: &str) -> bool {
+        if matches!(self, Self::Partner(_)) {
+            return true;
+        }
         match field {
             "audio" => self.has_sound_switch(),
             "negativePrompt" => self.is_veo(),
-            "seed" => !self.is_veo(),
+            "seed" => true,
             "contentModeration" => !self.has_sound_switch(),
             "promptImage" => from == From::Image,
             "promptText" => self != Self::ActTwo,
@@ -137,6 +177,7 @@ impl Model {
                 (2..=10).contains(&seconds)
             }
             Self::Seedance2 => (4..=15).contains(&seconds),
+            Self::Partner(_) => (1..=30).contains(&seconds),
         }
     }
 
@@ -145,6 +186,7 @@ impl Model {
         wide || match self {
             Self::Veo31 | Self::Veo31Fast => matches!(ratio, "1920:1080" | "1080:1920"),
             Self::Seedance2 => matches!(ratio, "960:960" | "1920:1080" | "1080:1920"),
+            Self::Partner(_) => true,
             Self::Gen45 | Self::Gen4Turbo | Self::Aleph2 | Self::ActTwo => {
                 matches!(from, From::Image | From::Performance)
                     && matches!(ratio, "1104:832" | "960:960" | "832:1104" | "1584:672")
@@ -165,9 +207,7 @@ impl Order {
             _ => Err(Refusal::field(name, "a text is required")),
         };
         let named = text("model")?;
-        let model = Model::ALL
-            .into_iter()
-            .find(|model| model.as_str() == named)
+        let model = Model::find(named)
             .filter(|model| model.makes(from))
             .ok_or_else(|| Refusal::field("model", format!("{named:?} is no model for this")))?;
         for field in fields.keys() {
@@ -183,13 +223,17 @@ impl Order {
             return Err(Refusal::field("promptText", "it is too long"));
         }
         // As large and as long as a clip that nobody looks into, where nothing is said.
-        let has_ratio = model != Model::ActTwo || fields.contains_key("ratio");
-        let size = if model.knows(from, "ratio") && has_ratio {
+        let says = |field: &str| match model {
+            Model::Partner(_) => field == "duration" && fields.contains_key(field),
+            Model::ActTwo => fields.contains_key(field),
+            _ => model.knows(from, field),
+        };
+        let size = if says("ratio") {
             size_of(model, from, text("ratio")?)?
         } else {
             FrameSize::new(1280, 720)
         };
-        let seconds = if model.knows(from, "duration") {
+        let seconds = if says("duration") {
             seconds_of(model, fields.get("duration"))?
         } else {
             CLIP_SECONDS
