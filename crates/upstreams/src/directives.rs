@@ -52,6 +52,8 @@
 //! | `short-chunked` | half the bytes without a length, and the connection is cut |
 //! | `content-ok` | nothing is wrong this time |
 //!
+//! Vertex AI's videos inside an answer know `empty-content`, `not-a-video` and `short-file-honest` alone; others are refused.
+//!
 //! | delete | |
 //! | --- | --- |
 //! | `delete-STATUS` | refused; `delete-409-once` as of a server that is still stopping the work |

@@ -172,6 +172,11 @@ impl<F> Sequence<F> {
         }
         None
     }
+
+    /// Everything that may be met.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &F> {
+        self.0.iter().filter_map(|turn| turn.fault.as_ref())
+    }
 }
 
 impl Script {

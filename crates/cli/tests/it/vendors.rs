@@ -21,6 +21,8 @@ struct Upstream {
     /// What an ordered second costs, in nano-dollars.
     second: i64,
     seconds: i64,
+    /// Where a project's videos lie; they come in the answer where it is empty.
+    bucket: &'static str,
 }
 
 enum Vendor {
@@ -47,11 +49,19 @@ impl Upstream {
             model: "runway/gen-4.5",
             second: 120_000_000,
             seconds: 2,
+            bucket: "",
         }
     }
 
-    /// A project whose videos lie in a bucket: where they come in the answer, there is no file to go wrong.
+    /// A project whose videos lie in a bucket.
     async fn vertex() -> Self {
+        Self {
+            bucket: r#"storage_uri = "gs://films/filmgate/""#,
+            ..Self::vertex_without_a_bucket().await
+        }
+    }
+
+    async fn vertex_without_a_bucket() -> Self {
         let config = google_vertex::Config {
             supply: Supply::OneForAll,
             ..google_vertex::Config::default()
@@ -61,6 +71,7 @@ impl Upstream {
             model: "google/veo-3.1-fast",
             second: 80_000_000,
             seconds: 4,
+            bucket: "",
         }
     }
 
@@ -75,6 +86,7 @@ impl Upstream {
             model: "local/wan",
             second: 20_000_000,
             seconds: 1,
+            bucket: "",
         }
     }
 
@@ -99,10 +111,10 @@ allow_private_networks = ["127.0.0.0/8"]
 [providers.google-vertex]
 base_url = "{}"
 credentials = "env:VERTEX_KEY"
-storage_uri = "gs://films/filmgate/"
+{}
 poll_every = "20ms"
 "#,
-                    running.base_url
+                    running.base_url, self.bucket
                 );
                 let key = running
                     .emulator
@@ -280,8 +292,12 @@ async fn every_day(upstream: Upstream, own: &[Day]) {
         };
         !own.iter().any(same)
     });
-    futures::stream::iter(common.chain(own))
-        .for_each_concurrent(AT_ONCE, |day| lived_through(&upstream, day))
+    live_through(&upstream, common.chain(own)).await;
+}
+
+async fn live_through<'a>(upstream: &Upstream, days: impl Iterator<Item = &'a Day>) {
+    futures::stream::iter(days)
+        .for_each_concurrent(AT_ONCE, |day| lived_through(upstream, day))
         .await;
 }
 
@@ -307,6 +323,27 @@ async fn vertex_has_every_bad_day() {
     every_day(Upstream::vertex().await, &own).await;
 }
 
+#[tokio::test]
+async fn vertex_has_bad_days_with_videos_inside_its_answers() {
+    let days = [
+        // Where nothing stands, there is no video.
+        day("empty-content", "output_unavailable", 1, 1),
+        day("not-a-video", "output_invalid", 1, 1),
+        day("short-file-honest", "output_invalid", 1, 1),
+        day("drop-poll-once", "", 1, 1),
+        day("malformed-poll-once", "", 1, 1),
+        day("html-poll-once", "", 1, 1),
+        day("huge-poll-once", "", 1, 1),
+        day("slow-poll", "", 1, 1),
+        day("filtered=1", "content_moderated", 1, 1),
+        // Nothing fetches a file that is in the answer, so it cannot go wrong on the way: such a prompt is taken for none.
+        day("content-503", "invalid_request", 0, 0),
+        day("short-file-lying", "invalid_request", 0, 0),
+        day("content-redirect", "invalid_request", 0, 0),
+    ];
+    live_through(&Upstream::vertex_without_a_bucket().await, days.iter()).await;
+}
+
 /// Tokens that are called in are asked for anew, and no job is the worse for it.
 #[tokio::test]
 async fn a_token_that_is_refused_is_replaced_by_another() {
@@ -327,25 +364,8 @@ async fn a_token_that_is_refused_is_replaced_by_another() {
 /// Whole videos inside the answer: several of them, and what the filter kept back is missing and not charged.
 #[tokio::test]
 async fn videos_inside_an_answer_are_stored_and_filtered_ones_are_missing() {
-    let upstream = Upstream::vertex().await;
-    let Vendor::Vertex(running) = &upstream.vendor else {
-        unreachable!("it was just made")
-    };
-    let key = running
-        .emulator
-        .service_account(&running.origin)
-        .to_string();
-    let lines = format!(
-        r#"
-[providers.google-vertex]
-base_url = "{}"
-credentials = "env:VERTEX_KEY"
-poll_every = "20ms"
-"#,
-        running.base_url
-    );
-    let home = Home::new().configured(&lines);
-    let gate = home.environment("VERTEX_KEY", &key).start().await;
+    let upstream = Upstream::vertex_without_a_bucket().await;
+    let gate = upstream.home().start().await;
     let order = upstream
         .order("a hen #fault=filtered=1")
         .with("sample_count", 3);

@@ -6,8 +6,9 @@
 //! meant. Tokens are good until they are called in: the clock here is moved by tests, and the client's is not.
 //!
 //! What a prompt asks to go wrong is told in [`directives`](crate::directives): `poll` is of the operation, `content` of a
-//! file in a bucket; nothing can be deleted. `fail-moderation` keeps back every video, `filtered=N` some; any other failure is
-//! the `google.rpc.Status` of its number.
+//! file in a bucket; nothing can be deleted. A video inside an answer may be empty, a page or half of itself, and no other fault
+//! of `content` is taken there. `fail-moderation` keeps back every video, `filtered=N` some; any other failure is the
+//! `google.rpc.Status` of its number.
 //!
 //! Not here: masks, Gemini Omni, the adapter that speaks to such a server (`providers`).
 

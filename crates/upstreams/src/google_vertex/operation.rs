@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::Emulator;
 use super::order::Order;
 use super::refusal::number;
-use crate::fault::Failure;
+use crate::content::PAGE_FOR_PEOPLE;
+use crate::fault::{ContentFault, Failure, Spoilt};
 use crate::films::RenderFault;
 use crate::jobs::{self, Phase};
 
@@ -32,11 +33,54 @@ pub(crate) fn made(job: &Job) -> u32 {
     job.order.samples.saturating_sub(kept_back)
 }
 
-/// How it stands at `now`.
+/// A video inside an answer that is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Inside {
+    Empty,
+    Page,
+    Half,
+}
+
+impl Inside {
+    /// `None` where the fault is of a file that is fetched: it goes wrong on a way that a video inside an answer does not take.
+    pub(crate) fn of(fault: &ContentFault) -> Option<Self> {
+        match fault {
+            ContentFault::Spoilt(Spoilt::Empty) => Some(Self::Empty),
+            ContentFault::Spoilt(Spoilt::Html) => Some(Self::Page),
+            ContentFault::ShortHonest => Some(Self::Half),
+            ContentFault::Spoilt(
+                Spoilt::Dropped
+                | Spoilt::Truncated
+                | Spoilt::ErrorIn200
+                | Spoilt::Status(_)
+                | Spoilt::Stalled
+                | Spoilt::Huge
+                | Spoilt::Slow,
+            )
+            | ContentFault::ShortLying
+            | ContentFault::ShortChunked
+            | ContentFault::HtmlAsVideo
+            | ContentFault::StalledHalfway
+            | ContentFault::Redirected
+            | ContentFault::RedirectedInward => None,
+        }
+    }
+
+    fn done_to(self, film: &[u8]) -> &[u8] {
+        match self {
+            Self::Empty => &[],
+            Self::Page => PAGE_FOR_PEOPLE.as_bytes(),
+            Self::Half => &film[..film.len() / 2],
+        }
+    }
+}
+
+/// How it stands at `now`. Videos in the answer itself are as `inside` says.
 pub(crate) async fn told(
     emulator: &Emulator,
     job: &Job,
     now: UnixTime,
+    inside: Option<Inside>,
 ) -> Result<Value, RenderFault> {
     let name = name(job);
     Ok(match job.phase(now) {
@@ -44,7 +88,7 @@ pub(crate) async fn told(
         Phase::Completed => {
             let mut videos = Vec::new();
             for output in 0..made(job) {
-                videos.push(video(emulator, job, output).await?);
+                videos.push(video(emulator, job, output, inside).await?);
             }
             finished(&name, job.order.samples - made(job), videos)
         }
@@ -69,10 +113,16 @@ fn finished(name: &str, kept_back: u32, videos: Vec<Value>) -> Value {
     json!({"name": name, "done": true, "response": response})
 }
 
-async fn video(emulator: &Emulator, job: &Job, output: u32) -> Result<Value, RenderFault> {
+async fn video(
+    emulator: &Emulator,
+    job: &Job,
+    output: u32,
+    inside: Option<Inside>,
+) -> Result<Value, RenderFault> {
     if let Some(uri) = object(job, output) {
         return Ok(json!({"gcsUri": uri, "mimeType": "video/mp4"}));
     }
     let film = emulator.film(job, output).await?;
-    Ok(json!({"bytesBase64Encoded": STANDARD.encode(&film.bytes), "mimeType": "video/mp4"}))
+    let bytes = inside.map_or(&film.bytes[..], |fault| fault.done_to(&film.bytes));
+    Ok(json!({"bytesBase64Encoded": STANDARD.encode(bytes), "mimeType": "video/mp4"}))
 }

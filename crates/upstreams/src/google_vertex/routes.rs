@@ -10,13 +10,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Emulator;
-use super::operation::{self, Job};
+use super::operation::{self, Inside, Job};
 use super::order::{Model, Order};
 use super::refusal::Refusal;
 use super::service_account::{TOKEN_SECONDS, Tokens};
 use crate::emulator::{Created, Uncreated, Wanted, bearer};
-use crate::fault::PollFault;
-use crate::jobs::{self, Phase, count};
+use crate::fault::{PollFault, Script};
+use crate::jobs::{self, Order as _, Phase, count};
 
 /// What no operation of these is.
 const NEITHER: &str = "DREAMING";
@@ -160,6 +160,7 @@ async fn submit(
 ) -> Result<Response, Refusal> {
     let (model, path) = called(emulator, place, model, headers)?;
     let order = Order::read(model, path, read(fields)?)?;
+    check_faults(&order)?;
     let created = emulator
         .create(order, None, |digits, _| jobs::uuid(digits))
         .await;
@@ -207,7 +208,11 @@ async fn poll(
     let now = emulator.now();
     let index = job.note_poll(now);
     let fault = standing.or_else(|| job.script.poll.at(index).cloned());
-    let told = operation::told(emulator, &job, now).await;
+    let inside = match fault {
+        None if job.phase(now) == Phase::Completed => next_inside(emulator, &job),
+        _ => None,
+    };
+    let told = operation::told(emulator, &job, now, inside).await;
     let mut body = told.map_err(|fault| Refusal::internal(fault.to_string()))?;
     Ok(match fault {
         None => {
@@ -222,6 +227,30 @@ async fn poll(
         }
         Some(PollFault::Spoilt(how)) => emulator.spoil(&how, StatusCode::OK, &body).await,
     })
+}
+
+/// Refuses faults that a video inside an answer cannot have. Those for everybody are left out there.
+fn check_faults(order: &Order) -> Result<(), Refusal> {
+    let script = Script::of_prompt(order.prompt()).unwrap_or_default();
+    let mut faults = script.content.all();
+    if order.storage_uri.is_some() || faults.all(|fault| Inside::of(fault).is_some()) {
+        return Ok(());
+    }
+    let why = "without a storageUri no file is fetched that could go wrong on its way; of its faults, empty-content, not-a-video and short-file-honest are taken";
+    Err(Refusal::field("prompt", why))
+}
+
+/// What the next answer with videos in it does to them: each is a call for content.
+fn next_inside(emulator: &Emulator, job: &Job) -> Option<Inside> {
+    if job.order.storage_uri.is_some() {
+        return None;
+    }
+    let index = count(&job.contents);
+    let fault = emulator
+        .standing()
+        .content()
+        .or_else(|| job.script.content.at(index).cloned());
+    Inside::of(&fault?)
 }
 
 async fn content(
