@@ -3,7 +3,7 @@
 //! A [`Vendor`] is what makes one differ from another: its routes and its words.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -47,17 +47,32 @@ pub trait Vendor: std::fmt::Debug + Send + Sync + Sized + 'static {
     }
 }
 
-/// How jobs go, whatever the vendor.
+/// Where it listens and how jobs go, whatever the vendor.
 #[derive(Debug, Clone)]
-pub(crate) struct Settings {
+pub struct Settings {
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
     /// How long a job waits before it is begun.
-    pub(crate) queue: Duration,
+    pub queue: Duration,
     /// How long it takes then.
-    pub(crate) render: Duration,
-    pub(crate) supply: Supply,
-    /// More than so many jobs at once are refused.
-    pub(crate) max_running: Option<usize>,
-    pub(crate) clock: Clock,
+    pub render: Duration,
+    pub supply: Supply,
+    /// More than so many jobs at once are refused with 429.
+    pub max_running: Option<usize>,
+    pub clock: Clock,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            queue: Duration::ZERO,
+            render: Duration::ZERO,
+            supply: Supply::default(),
+            max_running: None,
+            clock: Clock::system(),
+        }
+    }
 }
 
 /// An emulated vendor. Clones are the same one.
@@ -147,8 +162,8 @@ impl<V: Vendor> Emulator<V> {
     }
 
     /// Listens; `path` is the one that clients are configured with.
-    pub(crate) async fn listen(self, listen: SocketAddr, path: &str) -> io::Result<Running<V>> {
-        let listener = TcpListener::bind(listen).await?;
+    pub(crate) async fn listen(self, path: &str) -> io::Result<Running<V>> {
+        let listener = TcpListener::bind(self.0.settings.listen).await?;
         let origin = format!("http://{}", listener.local_addr()?);
         let router = self.router();
         let stop = self.0.stop.clone();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Subcommand, ValueEnum};
-use filmgate_upstreams::emulator::{Running, Vendor};
+use filmgate_upstreams::emulator::{Running, Settings, Vendor};
 use filmgate_upstreams::films::Supply;
 use filmgate_upstreams::google_vertex;
 use filmgate_upstreams::openai_compatible::{self, Flavour, Storage};
@@ -158,54 +158,49 @@ impl From<Clips> for Supply {
     }
 }
 
+impl From<Common> for Settings {
+    fn from(args: Common) -> Self {
+        Self {
+            listen: args.listen,
+            queue: args.queue_seconds,
+            render: args.render_seconds,
+            supply: args.clips.into(),
+            max_running: args.max_running,
+            ..Self::default()
+        }
+    }
+}
+
 impl From<GoogleVertex> for google_vertex::Config {
     fn from(args: GoogleVertex) -> Self {
-        let common = args.common;
         Self {
-            listen: common.listen,
+            settings: args.common.into(),
             project: args.project,
-            queue: common.queue_seconds,
-            render: common.render_seconds,
-            supply: common.clips.into(),
-            max_running: common.max_running,
-            ..Self::default()
         }
     }
 }
 
 impl From<Runway> for runway::Config {
     fn from(args: Runway) -> Self {
-        let common = args.common;
         Self {
-            listen: common.listen,
+            settings: args.common.into(),
             api_key: args.api_key,
-            queue: common.queue_seconds,
-            render: common.render_seconds,
-            supply: common.clips.into(),
-            max_running: common.max_running,
-            ..Self::default()
         }
     }
 }
 
 impl From<OpenaiCompatible> for openai_compatible::Config {
     fn from(args: OpenaiCompatible) -> Self {
-        let common = args.common;
         Self {
-            listen: common.listen,
+            settings: args.common.into(),
             flavour: args.flavour,
             api_key: args.api_key,
             models: args.models,
-            queue: common.queue_seconds,
-            render: common.render_seconds,
-            supply: common.clips.into(),
             storage: if args.cloud_storage {
                 Storage::Cloud
             } else {
                 Storage::Local
             },
-            max_running: common.max_running,
-            ..Self::default()
         }
     }
 }

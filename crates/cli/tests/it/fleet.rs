@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use filmgate_testbed::{Cluster, S3Server};
 use filmgate_upstreams::clock::Clock;
+use filmgate_upstreams::emulator::Settings;
 use filmgate_upstreams::openai_compatible::{Config, Emulator, Flavour, Running};
 use futures::future::join_all;
 use serde_json::Value;
@@ -160,7 +161,10 @@ price = {{ output_second = "0.02" }}
 /// A provider that needs a moment for a video.
 fn quick() -> Config {
     Config {
-        render: Duration::from_millis(300),
+        settings: Settings {
+            render: Duration::from_millis(300),
+            ..Settings::default()
+        },
         ..Config::default()
     }
 }
@@ -176,8 +180,11 @@ pub(crate) fn obedient() -> Config {
 /// A provider that needs as long as `clock` is made to pass a second.
 pub(crate) fn held_by(clock: &Clock) -> Config {
     Config {
-        render: Duration::from_secs(1),
-        clock: clock.clone(),
+        settings: Settings {
+            render: Duration::from_secs(1),
+            clock: clock.clone(),
+            ..Settings::default()
+        },
         ..Config::default()
     }
 }

@@ -11,7 +11,6 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use filmgate_upstreams::films::Supply;
 use filmgate_upstreams::runway;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -505,7 +504,6 @@ async fn a_workspaces_wrong_key_is_no_word_on_the_operators_account() {
 async fn a_vendor_without_a_key_of_the_operators_is_for_workspaces_that_have_their_own() {
     let emulator = runway::Emulator::start(runway::Config {
         api_key: Some(OURS.into()),
-        supply: Supply::default(),
         ..Default::default()
     });
     let emulator = emulator.await.unwrap();

@@ -2,6 +2,7 @@
 //!
 //! Each bad day has a gateway of its own, so that what one does to a provider's standing is no other's business.
 
+use filmgate_upstreams::emulator::Settings;
 use filmgate_upstreams::films::Supply;
 use filmgate_upstreams::{google_vertex, openai_compatible, runway};
 use futures::StreamExt;
@@ -63,7 +64,10 @@ impl Upstream {
 
     async fn vertex_without_a_bucket() -> Self {
         let config = google_vertex::Config {
-            supply: Supply::OneForAll,
+            settings: Settings {
+                supply: Supply::OneForAll,
+                ..Settings::default()
+            },
             ..google_vertex::Config::default()
         };
         Self {

@@ -22,8 +22,6 @@ pub use order::Model;
 pub use service_account::Tokens;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
@@ -32,10 +30,8 @@ use serde_json::Value;
 use self::order::Order;
 use self::refusal::Refusal;
 use self::service_account::ServiceAccount;
-use crate::clock::Clock;
 use crate::emulator::{self, Settings, Vendor};
 use crate::fault::Status;
-use crate::films::Supply;
 
 /// An emulated project.
 pub type Emulator = emulator::Emulator<GoogleVertex>;
@@ -52,29 +48,15 @@ pub struct GoogleVertex {
 /// How the project is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub settings: Settings,
     pub project: String,
-    /// How long an operation waits before it is begun.
-    pub queue: Duration,
-    /// How long it takes then.
-    pub render: Duration,
-    pub supply: Supply,
-    /// More than so many operations at once are refused with 429.
-    pub max_running: Option<usize>,
-    pub clock: Clock,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            settings: Settings::default(),
             project: "emulated-project".to_owned(),
-            queue: Duration::ZERO,
-            render: Duration::ZERO,
-            supply: Supply::default(),
-            max_running: None,
-            clock: Clock::system(),
         }
     }
 }
@@ -98,18 +80,11 @@ impl Vendor for GoogleVertex {
 impl Emulator {
     /// A project that does not listen yet.
     pub fn new(config: Config) -> Self {
-        let settings = Settings {
-            queue: config.queue,
-            render: config.render,
-            supply: config.supply,
-            max_running: config.max_running,
-            clock: config.clock,
-        };
         Self::of(
             GoogleVertex {
                 account: ServiceAccount::new(config.project),
             },
-            settings,
+            config.settings,
         )
     }
 
@@ -118,8 +93,7 @@ impl Emulator {
     /// # Errors
     /// Fails where that cannot be listened on.
     pub async fn start(config: Config) -> io::Result<Running> {
-        let listen = config.listen;
-        Self::new(config).listen(listen, "").await
+        Self::new(config).listen("").await
     }
 
     /// The key of its only service account, as its file has it, for an emulator that is reached at `origin`.

@@ -16,9 +16,7 @@ mod routes;
 pub use flavour::Flavour;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
@@ -27,10 +25,8 @@ use serde_json::Value;
 use self::flavour::Occasion;
 use self::order::Order;
 use self::refusal::Refusal;
-use crate::clock::Clock;
 use crate::emulator::{self, Settings, Vendor};
 use crate::fault::{Reason, Status};
-use crate::films::Supply;
 use crate::jobs::{self, Job};
 
 /// An emulated server of this dialect.
@@ -44,24 +40,15 @@ pub type Running = emulator::Running<Server>;
 pub struct Server(Config);
 
 /// How the server is set up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub settings: Settings,
     pub flavour: Flavour,
     /// Without one, everybody may come.
     pub api_key: Option<String>,
     /// Without any, every name is taken.
     pub models: Vec<String>,
-    /// How long a job waits before it is begun.
-    pub queue: Duration,
-    /// How long it takes then.
-    pub render: Duration,
-    pub supply: Supply,
     pub storage: Storage,
-    /// More than so many jobs at once are refused with 429.
-    pub max_running: Option<usize>,
-    pub clock: Clock,
 }
 
 /// Where finished files are.
@@ -71,23 +58,6 @@ pub enum Storage {
     Local,
     /// Uploaded to a bucket, of which a job tells the address. Known to SGLang alone.
     Cloud,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            flavour: Flavour::default(),
-            api_key: None,
-            models: Vec::new(),
-            queue: Duration::ZERO,
-            render: Duration::ZERO,
-            supply: Supply::default(),
-            storage: Storage::default(),
-            max_running: None,
-            clock: Clock::system(),
-        }
-    }
 }
 
 impl Vendor for Server {
@@ -124,13 +94,7 @@ impl Vendor for Server {
 impl Emulator {
     /// A server that does not listen yet: for whoever puts its [`router`](Self::router) somewhere.
     pub fn new(config: Config) -> Self {
-        let settings = Settings {
-            queue: config.queue,
-            render: config.render,
-            supply: config.supply,
-            max_running: config.max_running,
-            clock: config.clock.clone(),
-        };
+        let settings = config.settings.clone();
         Self::of(Server(config), settings)
     }
 
@@ -139,8 +103,7 @@ impl Emulator {
     /// # Errors
     /// Fails where that cannot be listened on.
     pub async fn start(config: Config) -> io::Result<Running> {
-        let listen = config.listen;
-        Self::new(config).listen(listen, "/v1").await
+        Self::new(config).listen("/v1").await
     }
 
     fn config(&self) -> &Config {

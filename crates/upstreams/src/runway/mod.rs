@@ -22,8 +22,6 @@ mod uploads;
 pub use order::Model;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
@@ -32,10 +30,8 @@ use serde_json::Value;
 use self::order::Order;
 use self::refusal::Refusal;
 use self::uploads::Uploads;
-use crate::clock::Clock;
 use crate::emulator::{self, Settings, Vendor};
 use crate::fault::Status;
-use crate::films::Supply;
 
 /// An emulated account at Runway.
 pub type Emulator = emulator::Emulator<Runway>;
@@ -51,34 +47,11 @@ pub struct Runway {
 }
 
 /// How the account is set up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
-    /// Port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub settings: Settings,
     /// Without one, everybody may come.
     pub api_key: Option<String>,
-    /// How long a task waits before it is begun.
-    pub queue: Duration,
-    /// How long it takes then.
-    pub render: Duration,
-    pub supply: Supply,
-    /// More than so many tasks at once are refused with 429.
-    pub max_running: Option<usize>,
-    pub clock: Clock,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            api_key: None,
-            queue: Duration::ZERO,
-            render: Duration::ZERO,
-            supply: Supply::default(),
-            max_running: None,
-            clock: Clock::system(),
-        }
-    }
 }
 
 impl Vendor for Runway {
@@ -100,19 +73,12 @@ impl Vendor for Runway {
 impl Emulator {
     /// An account that does not listen yet.
     pub fn new(config: Config) -> Self {
-        let settings = Settings {
-            queue: config.queue,
-            render: config.render,
-            supply: config.supply,
-            max_running: config.max_running,
-            clock: config.clock,
-        };
         Self::of(
             Runway {
                 api_key: config.api_key,
                 uploads: Uploads::default(),
             },
-            settings,
+            config.settings,
         )
     }
 
@@ -121,7 +87,6 @@ impl Emulator {
     /// # Errors
     /// Fails where that cannot be listened on.
     pub async fn start(config: Config) -> io::Result<Running> {
-        let listen = config.listen;
-        Self::new(config).listen(listen, "").await
+        Self::new(config).listen("").await
     }
 }

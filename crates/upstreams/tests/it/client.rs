@@ -5,6 +5,7 @@ use std::time::Duration;
 use filmgate_core::time::UnixTime;
 use filmgate_upstreams::JobRecord;
 use filmgate_upstreams::clock::Clock;
+use filmgate_upstreams::emulator::Settings;
 use filmgate_upstreams::films::Supply;
 use filmgate_upstreams::openai_compatible::{Config, Emulator, Flavour, Running};
 use reqwest::{Method, StatusCode};
@@ -34,9 +35,12 @@ pub(crate) struct Answer {
 pub(crate) fn standing(flavour: Flavour) -> Config {
     Config {
         flavour,
-        render: Duration::from_secs(10),
-        clock: Clock::standing_at(UnixTime::from_seconds(1_790_000_000)),
-        supply: Supply::AsOrdered,
+        settings: Settings {
+            render: Duration::from_secs(10),
+            clock: Clock::standing_at(UnixTime::from_seconds(1_790_000_000)),
+            supply: Supply::AsOrdered,
+            ..Settings::default()
+        },
         ..Config::default()
     }
 }

@@ -50,11 +50,9 @@ async fn a_job_goes_from_queued_to_a_file_that_plays() {
 #[tokio::test]
 async fn a_job_waits_before_it_is_begun() {
     let queue = Duration::from_secs(7);
-    let bench = Bench::start(Config {
-        queue,
-        ..standing(Flavour::OpenAi)
-    })
-    .await;
+    let mut config = standing(Flavour::OpenAi);
+    config.settings.queue = queue;
+    let bench = Bench::start(config).await;
     let id = bench.create("a fox").await;
     for (seconds, status, progress) in [
         (6, "queued", 0),
@@ -284,11 +282,9 @@ async fn references_are_told_by_their_digests() {
 
 #[tokio::test]
 async fn no_more_jobs_run_at_once_than_allowed() {
-    let bench = Bench::start(Config {
-        max_running: Some(2),
-        ..standing(Flavour::OpenAi)
-    })
-    .await;
+    let mut config = standing(Flavour::OpenAi);
+    config.settings.max_running = Some(2);
+    let bench = Bench::start(config).await;
     let first = bench.create("one").await;
     bench.create("two").await;
     let refused = bench.submit("three").await.unwrap().expect(429);
@@ -340,12 +336,10 @@ async fn time_passes_when_it_is_told_to() {
 
 #[tokio::test]
 async fn one_tiny_clip_serves_every_order() {
-    let bench = Bench::start(Config {
-        supply: Supply::OneForAll,
-        render: Duration::ZERO,
-        ..standing(Flavour::OpenAi)
-    })
-    .await;
+    let mut config = standing(Flavour::OpenAi);
+    config.settings.supply = Supply::OneForAll;
+    config.settings.render = Duration::ZERO;
+    let bench = Bench::start(config).await;
     let fields = [
         ("prompt", "a fox"),
         ("seconds", "3600"),
