@@ -13,6 +13,8 @@ mod inlined;
 #[cfg(test)]
 mod odd;
 mod path;
+#[cfg(test)]
+mod recorded;
 mod redaction;
 mod retry_after;
 mod unclear;

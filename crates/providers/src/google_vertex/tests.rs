@@ -7,44 +7,27 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use filmgate_core::failure::Billed;
 use filmgate_core::frame_size::FrameSize;
-use filmgate_core::provider::{Delivery, Encoding, Part, Secret, Source, Step, Usage};
+use filmgate_core::provider::{Delivery, Encoding, Secret, Source, Step, Usage};
 use filmgate_core::request::{
     Input, InputRole, MediaKind, ModelId, Request as VideoRequest, Shape,
 };
 use proptest::prelude::*;
 use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
-use serde::Deserialize;
 
 use super::*;
 use crate::odd::odd_answer;
+use crate::recorded::{self, plain, text_of};
 
 const OPERATION: &str = "projects/proj-1/locations/us-central1/publishers/google/models/veo-3.1-generate-001/operations/op-1";
 const MODEL: &str =
     "/v1/projects/proj-1/locations/us-central1/publishers/google/models/veo-3.1-generate-001";
 const KEY: &[u8] = include_bytes!("../../recorded/google_vertex/key.der");
 
-#[derive(Deserialize)]
-struct Recorded {
-    status: u16,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    body: Value,
-}
-
 fn recorded(name: &str) -> Response<Bytes> {
-    let text = include_str!("../../recorded/google_vertex/answers.json");
-    let mut all: BTreeMap<String, Recorded> = serde_json::from_str(text).unwrap();
-    let recorded = all.remove(name).expect(name);
-    let mut answer = Response::builder().status(recorded.status);
-    for (name, value) in recorded.headers {
-        answer = answer.header(name, value);
-    }
-    answer.body(recorded.body.to_string().into()).unwrap()
-}
-
-fn plain(status: u16, body: &'static str) -> Response<Bytes> {
-    let answer = Response::builder().status(status);
-    answer.body(Bytes::from_static(body.as_bytes())).unwrap()
+    recorded::answer(
+        include_str!("../../recorded/google_vertex/answers.json"),
+        name,
+    )
 }
 
 fn site() -> Site {
@@ -177,21 +160,6 @@ fn failed(name: &str) -> Failure {
     }
 }
 
-fn text_of(body: &Body) -> String {
-    let Body(parts) = body;
-    parts
-        .iter()
-        .map(|part| match part {
-            Part::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            Part::Input { index, encoding } => {
-                assert_eq!(*encoding, Encoding::Base64);
-                format!("<{index}>")
-            }
-            Part::Choice { .. } => panic!("it knows no links"),
-        })
-        .collect()
-}
-
 /// The body of a create, with inputs by number.
 fn created(adapter: &GoogleVertex, order: &Order) -> Value {
     let Step::Send { message, repeat } = adapter.submit(order, &token()).next(None) else {
@@ -201,7 +169,7 @@ fn created(adapter: &GoogleVertex, order: &Order) -> Value {
     assert_eq!(message.headers()["authorization"], "Bearer ya29.secret");
     let path = message.uri().path();
     assert_eq!(path, format!("{MODEL}:predictLongRunning"));
-    serde_json::from_str(&text_of(message.body())).unwrap()
+    serde_json::from_str(&text_of(message.body(), Encoding::Base64)).unwrap()
 }
 
 fn as_the_sdk_sends(name: &str) -> Value {
@@ -228,7 +196,7 @@ fn a_key_signs_for_a_token_as_googles_library_does() {
     assert_eq!(repeat, Repeat::Safe);
     assert_eq!(message.uri(), "https://oauth2.googleapis.com/token");
     assert!(!message.headers().contains_key("authorization"));
-    let text = text_of(message.body());
+    let text = text_of(message.body(), Encoding::Base64);
     let form: BTreeMap<String, String> = url::form_urlencoded::parse(text.as_bytes())
         .into_owned()
         .collect();
@@ -451,7 +419,7 @@ fn veo_2_is_told_nothing_of_sound_and_takes_styles() {
     let Step::Send { message, .. } = talk else {
         panic!("a create is one message")
     };
-    let body: Value = serde_json::from_str(&text_of(message.body())).unwrap();
+    let body: Value = serde_json::from_str(&text_of(message.body(), Encoding::Base64)).unwrap();
     assert_eq!(body["parameters"].get("generateAudio"), None);
     assert_eq!(
         body["instances"][0]["referenceImages"][0]["referenceType"],

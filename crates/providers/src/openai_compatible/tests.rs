@@ -1,6 +1,5 @@
 //! The conversations, played with recorded answers.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,21 +12,13 @@ use filmgate_core::provider::{
 use filmgate_core::request::{
     Input, InputRole, MediaKind, ModelId, ProviderName, Request as VideoRequest, Shape,
 };
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use proptest::prelude::*;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::odd::odd_answer;
-
-#[derive(Deserialize)]
-struct Recorded {
-    status: u16,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    body: Value,
-}
+use crate::recorded::{self, plain};
 
 /// An answer that a server of `flavour` gives.
 fn recorded(flavour: Flavour, name: &str) -> Response<Bytes> {
@@ -37,23 +28,7 @@ fn recorded(flavour: Flavour, name: &str) -> Response<Bytes> {
         Flavour::SgLang => include_str!("../../recorded/openai-compatible/sglang.json"),
         Flavour::LiteLlm => include_str!("../../recorded/openai-compatible/litellm.json"),
     };
-    let mut all: BTreeMap<String, Recorded> = serde_json::from_str(text).unwrap();
-    let Recorded {
-        status,
-        headers,
-        body,
-    } = all.remove(name).expect(name);
-    let mut answer = Response::builder().status(status);
-    for (name, value) in headers {
-        answer = answer.header(name, value);
-    }
-    answer.body(body.to_string().into()).unwrap()
-}
-
-fn plain(status: u16, body: &'static str) -> Response<Bytes> {
-    let mut answer = Response::new(Bytes::from_static(body.as_bytes()));
-    *answer.status_mut() = StatusCode::from_u16(status).unwrap();
-    answer
+    recorded::answer(text, name)
 }
 
 fn of_json(status: u16, body: Value) -> Response<Bytes> {

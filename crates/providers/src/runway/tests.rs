@@ -1,44 +1,23 @@
 //! The conversations, played with recorded answers.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use filmgate_core::frame_size::FrameSize;
-use filmgate_core::provider::{Delivery, Encoding, Part, Secret, Source, Step, Usage};
+use filmgate_core::provider::{Delivery, Encoding, Secret, Source, Step, Usage};
 use filmgate_core::request::{
     Input, InputRole, MediaKind, ModelId, Request as VideoRequest, Shape,
 };
 use proptest::prelude::*;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::*;
 use crate::odd::odd_answer;
+use crate::recorded::{self, plain, text_of};
 
 const TASK: &str = "17f20503-6c24-4c16-946b-35dbbce2af2f";
 
-#[derive(Deserialize)]
-struct Recorded {
-    status: u16,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    body: Value,
-}
-
 fn recorded(name: &str) -> Response<Bytes> {
-    let text = include_str!("../../recorded/runway/answers.json");
-    let mut all: BTreeMap<String, Recorded> = serde_json::from_str(text).unwrap();
-    let recorded = all.remove(name).expect(name);
-    let mut answer = Response::builder().status(recorded.status);
-    for (name, value) in recorded.headers {
-        answer = answer.header(name, value);
-    }
-    answer.body(recorded.body.to_string().into()).unwrap()
-}
-
-fn plain(status: u16, body: &'static str) -> Response<Bytes> {
-    let answer = Response::builder().status(status);
-    answer.body(Bytes::from_static(body.as_bytes())).unwrap()
+    recorded::answer(include_str!("../../recorded/runway/answers.json"), name)
 }
 
 fn adapter() -> Runway {
@@ -155,21 +134,6 @@ fn created(order: &Order) -> (String, Value) {
         message.uri().path().to_owned(),
         serde_json::from_str(&text).unwrap(),
     )
-}
-
-fn text_of(body: &Body, of_inputs: Encoding) -> String {
-    let Body(parts) = body;
-    parts
-        .iter()
-        .map(|part| match part {
-            Part::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
-            Part::Input { index, encoding } => {
-                assert_eq!(*encoding, of_inputs);
-                format!("<{index}>")
-            }
-            Part::Choice { .. } => panic!("it knows no links"),
-        })
-        .collect()
 }
 
 /// What a model is sent for 8 seconds of 1280x720 with these inputs, without its name and prompt.
