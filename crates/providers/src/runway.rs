@@ -9,7 +9,9 @@
 //!
 //! Aleph's keyframes are not spoken of: each is a picture and a second of the clip, and inputs have no seconds to be told with.
 //!
-//! An upload's file goes to an address that came out of an answer: that message has no credential.
+//! An upload's file goes to an address that came out of an answer: that message has no credential. Links of ours to inputs are not
+//! used: the vendor takes 32 MB behind one where an upload may have 200 MB, and has to reach this gateway, by https and a host
+//! name, where an upload always arrives.
 //!
 //! Not here: what a model can do and costs (`catalogue`).
 

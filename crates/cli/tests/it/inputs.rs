@@ -411,7 +411,12 @@ async fn a_provider_fetches_an_input_by_its_link_and_nothing_else() {
         .anonymous()
         .send()
         .await;
-    assert_eq!(head.expect(200).body, "");
+    // Providers look at the head first, and leave alone what does not say its kind and length.
+    let head = head.expect(200);
+    assert_eq!(head.body, "");
+    assert_eq!(head.header("content-type"), "image/png");
+    let length = picture(3).len().to_string();
+    assert_eq!(head.header("content-length"), length);
     // A link of one kind opens nothing of another, and no key is a link.
     let of_output = link(0, Variant::Video, 3600).to_string();
     fetch(&path, of_output).await.refused(403, "forbidden");
