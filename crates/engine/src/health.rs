@@ -18,9 +18,10 @@ use filmgate_core::time::UnixTime;
 
 /// A breaker opens after so many failures in a row.
 const FAILURES_TO_OPEN: u32 = 5;
-/// The first pause of an open breaker, and the longest.
+/// The first pause of an open breaker, and the longest: a provider that is back is not to stand idle, and one call a minute
+/// is no burden to one that is not.
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Whoever tries an open breaker has so long; then somebody else may.
 const TRIAL: Duration = Duration::from_secs(60);
 /// A provider that wants quiet and does not say for how long gets this, doubling, up to the longest.

@@ -571,7 +571,7 @@ async fn what_the_provider_did_not_deliver_is_told_and_not_charged() {
     let failed = gate.run_to_end(&none).await;
     assert_eq!(
         (&failed["status"], &failed["error"]["code"]),
-        (&json!("failed"), &json!("output_invalid"))
+        (&json!("failed"), &json!("output_unavailable"))
     );
 }
 
