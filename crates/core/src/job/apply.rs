@@ -303,7 +303,7 @@ impl Change<'_> {
     }
 
     /// On to the next candidate at once; after the last one from the first again, when the shortest wait of this round is
-    /// over, or a pause that grows with the rounds.
+    /// over, or a pause that grows with each round in which nobody named one.
     fn ask_the_next(&mut self, wait: Option<Duration>, jitter: Duration) {
         let route = &mut self.life.route;
         if let Some(wait) = wait {
@@ -321,16 +321,15 @@ impl Change<'_> {
             self.due_in(Duration::ZERO);
             return;
         }
-        let first = all.into_iter().find(open).unwrap_or(route.at);
-        let backoff = FIRST_ROUND_WAIT
-            .saturating_mul(1 << route.rounds.min(10))
-            .min(LONGEST_ROUND_WAIT);
-        let wait = route
-            .shortest_wait_ms
-            .take()
-            .map_or(backoff, Duration::from_millis);
-        route.at = first;
-        route.rounds += 1;
+        route.at = all.into_iter().find(open).unwrap_or(route.at);
+        let wait = match route.shortest_wait_ms.take() {
+            Some(wait) => Duration::from_millis(wait),
+            None => {
+                let backoff = FIRST_ROUND_WAIT.saturating_mul(1 << route.rounds.min(10));
+                route.rounds += 1;
+                backoff.min(LONGEST_ROUND_WAIT)
+            }
+        };
         self.due_in(wait.saturating_add(jitter));
     }
 

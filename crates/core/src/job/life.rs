@@ -100,7 +100,7 @@ pub struct Links {
 pub struct RouteCursor {
     /// Index into the route.
     pub at: usize,
-    /// Full rounds of refusals so far.
+    /// Full rounds of refusals so far in which nobody said how long to wait.
     pub rounds: u32,
     /// The shortest `Retry-After` of this round, in milliseconds.
     pub shortest_wait_ms: Option<u64>,

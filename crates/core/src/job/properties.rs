@@ -664,6 +664,31 @@ fn after_a_round_of_refusals_the_first_is_asked_again_when_the_shortest_wait_has
     assert_eq!(books.job.life.status(), Status::Queued);
 }
 
+/// Whoever was only kept waiting has not been refused yet: his first refusal costs him the first pause.
+#[test]
+fn the_pause_between_rounds_grows_with_refusals_and_not_with_the_waits_before_them() {
+    let mut books = priced(&[SubmitRepeat::Lookup]);
+    let mut now = START;
+    for _ in 0..6 {
+        let wait = Duration::from_secs(10);
+        let jitter = Duration::ZERO;
+        books.take(Event::PutOff { wait, jitter }, now);
+        now = now.plus(wait);
+        assert_eq!(books.job.life.due_at, Some(now));
+    }
+    for (attempt, pause) in [(1, 5), (2, 10), (3, 20)] {
+        books.take(Event::Claimed, now);
+        let refused = Event::Refused {
+            attempt,
+            failure: Failure::passing(FailureCode::ProviderError, "down"),
+            jitter: Duration::ZERO,
+        };
+        books.take(refused, now);
+        now = now.plus(Duration::from_secs(pause));
+        assert_eq!(books.job.life.due_at, Some(now), "{attempt}");
+    }
+}
+
 #[test]
 fn an_unbilled_failure_goes_on_with_the_next_candidate_and_keeps_its_progress() {
     let mut books = priced(&[SubmitRepeat::Lookup, SubmitRepeat::Lookup]);
