@@ -95,7 +95,7 @@ pub(crate) enum LineError {
     /// The message may have arrived.
     #[error("the provider did not answer within {} s", .0.as_secs())]
     Deadline(Duration),
-    #[error("it is somewhere else, and there again, more than {0} times")]
+    #[error("it leads elsewhere by more than {0} redirects")]
     Redirects(u32),
     #[error("the answer is larger than any is taken")]
     TooLarge,

@@ -400,11 +400,19 @@ async fn redirects_are_followed_so_far_and_no_further() {
     let server = Server::answering(finishing(|| found_at("content".into()))).await;
     let house = house_with(server.address, &[]).await;
     let id = created(&house).await;
+    let asked = || {
+        let seen = server.seen();
+        let of_content = seen.iter().filter(|one| one.path.ends_with("content"));
+        of_content.count()
+    };
     house.advance(1).await;
     assert_eq!(house.job(id).await.life.status(), Status::Processing);
-    let asked = server
-        .seen()
-        .into_iter()
-        .filter(|one| one.path.ends_with("content"));
-    assert_eq!(asked.count(), 6);
+    assert_eq!(asked() % 6, 0, "the address itself and five redirects");
+    // Such a link is as good as dead, and a new one no better.
+    for _ in 0..10 {
+        house.advance(5).await;
+    }
+    let given_up = failure(&house, id).await;
+    assert_eq!(given_up.code, FailureCode::OutputUnavailable);
+    assert_eq!(asked(), 6 * 6);
 }
